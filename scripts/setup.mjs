@@ -1,0 +1,47 @@
+// Makes a fresh clone ready: packages, Python, TensorFlow binding, .env. Plain Node without dependencies, since it runs
+// before `npm ci`. Each step is skipped while its inputs are unchanged.
+//
+//   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env]
+import { chmodSync, existsSync } from "node:fs";
+import path from "node:path";
+import { ensureBrowser } from "./set-up/browser.mjs";
+import { ensureEnvFile } from "./set-up/env-file.mjs";
+import { pythonEnvironment } from "./set-up/python.mjs";
+import { root, run, SetupError, step } from "./set-up/run.mjs";
+import { tfjsBinding } from "./set-up/tfjs-binding.mjs";
+import { checkVersions, platformLimits } from "./set-up/versions.mjs";
+
+const workspaces = ["sdk", "yolo", "dataset-platform", "runners", "inference"];
+const option = (/** @type {string} */ name) => process.argv.find((arg) => arg.startsWith(`--${name}=`))?.split("=")[1];
+const forTest = option("for") === "test";
+const only = option("only")?.split(",");
+const wants = (/** @type {string} */ part) => !only || only.includes(part);
+
+async function main() {
+  const python = checkVersions();
+  const limits = platformLimits();
+  if (limits) console.log(limits);
+  if (wants("npm")) {
+    const inputs = ["package-lock.json", "package.json", ...workspaces.map((name) => `${name}/package.json`)];
+    await step({ name: "npm packages", inputs, makes: "node_modules/.package-lock.json" }, () => run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]));
+  }
+  if (wants("python")) await pythonEnvironment(python, ".venv", "scripts/python/requirements.lock", "Python environment (Airflow, MLflow, DVC)");
+  if (wants("tfjs")) await tfjsBinding();
+  if (wants("env")) {
+    const made = ensureEnvFile();
+    if (made.length > 0) console.log(`  ✓ .env: fresh ${made.join(", ")}`);
+    if (existsSync(path.join(root, ".env"))) chmodSync(path.join(root, ".env"), 0o600);
+  }
+  if (forTest) {
+    await pythonEnvironment(python, ".venv-test", "scripts/python/requirements-test.lock", "Python environment for the tests (CVAT SDK, ONNX checker)");
+    await ensureBrowser();
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  console.error(`\nSet-up stopped: ${error.message}`);
+  process.exit(1);
+}

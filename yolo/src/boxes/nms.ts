@@ -1,0 +1,47 @@
+import { type Detection, iouOf } from "./boxes.ts";
+
+export interface NmsOptions {
+  /** Detections below this score are dropped. */
+  readonly minScore: number;
+  /** Of two boxes of one class that overlap more than this, the less sure goes. */
+  readonly maxIou: number;
+  readonly maxDetections: number;
+}
+
+/** Candidates beyond this many are dropped before boxes are compared: the comparison is quadratic. */
+const maxCandidates = 3000;
+
+/** Greedy non-maximum suppression within each class: the kept detections, surest first. */
+export function suppress(candidates: readonly Detection[], { maxIou, maxDetections }: Omit<NmsOptions, "minScore">): Detection[] {
+  const sorted = candidates.toSorted((a, b) => b.score - a.score).slice(0, maxCandidates);
+  const kept: Detection[] = [];
+  const keptOfClass = new Map<number, Detection[]>();
+  for (const candidate of sorted) {
+    if (kept.length >= maxDetections) break;
+    const rivals = keptOfClass.get(candidate.cls) ?? [];
+    if (rivals.some((rival) => iouOf(rival.box, candidate.box) > maxIou)) continue;
+    kept.push(candidate);
+    keptOfClass.set(candidate.cls, [...rivals, candidate]);
+  }
+  return kept;
+}
+
+/**
+ * The detections in one picture's raw output.
+ *
+ * @param output [4 + classes, anchors] float32, row-major: cx, cy, w, h in pixels of the square, then a score for each class
+ */
+export function detectionsOf(output: Float32Array, classes: number, options: NmsOptions): Detection[] {
+  const anchors = output.length / (4 + classes);
+  const candidates: Detection[] = [];
+  for (let cls = 0; cls < classes; cls++) {
+    const row = (4 + cls) * anchors;
+    for (let a = 0; a < anchors; a++) {
+      const score = output[row + a]!;
+      if (!(score > options.minScore)) continue;
+      const [cx, cy, w, h] = [output[a]!, output[anchors + a]!, output[2 * anchors + a]!, output[3 * anchors + a]!];
+      candidates.push({ box: [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], score, cls });
+    }
+  }
+  return suppress(candidates, options);
+}

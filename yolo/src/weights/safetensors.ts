@@ -1,0 +1,45 @@
+/** A named tensor of a safetensors file. */
+export interface NamedTensor {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** The bytes of a safetensors file (float32 only): header length, JSON header, data. Names keep their order. */
+export function writeSafetensors(tensors: ReadonlyMap<string, NamedTensor>, metadata: Record<string, string>): Buffer {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, { shape, values }] of tensors) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] };
+    offset += values.byteLength;
+  }
+  const json = JSON.stringify(header);
+  const padded = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8, " "));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  const data = [...tensors.values()].map(({ values }) => Buffer.from(values.buffer, values.byteOffset, values.byteLength));
+  return Buffer.concat([length, padded, ...data]);
+}
+
+/** A header longer than this is not a checkpoint of ours, and would cost memory before anything is checked. */
+const maxHeaderBytes = 16 * 1024 * 1024;
+
+/** The tensors and metadata of a safetensors file; throws where header and data do not agree. */
+export function readSafetensors(file: Buffer): { tensors: Map<string, NamedTensor>; metadata: Record<string, string> } {
+  if (file.length < 8) throw new Error("not a safetensors file: shorter than its header's length");
+  const length = Number(file.readBigUInt64LE(0));
+  if (length > maxHeaderBytes || 8 + length > file.length) throw new Error(`not a safetensors file: a header of ${length} bytes does not fit`);
+  const header = JSON.parse(file.toString("utf8", 8, 8 + length)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  const tensors = new Map<string, NamedTensor>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const [start, end] = entry.data_offsets;
+    const count = entry.shape.reduce((product, side) => product * side, 1);
+    if (entry.dtype !== "F32") throw new Error(`tensor ${name} is ${entry.dtype}: only F32 can be read`);
+    if (start < 0 || end - start !== count * 4 || 8 + length + end > file.length)
+      throw new Error(`tensor ${name}: its bytes ${start}–${end} do not fit shape [${entry.shape.join(", ")}] and the file`);
+    // Copied, because a view must start at a multiple of four.
+    const bytes = file.subarray(8 + length + start, 8 + length + end);
+    tensors.set(name, { shape: entry.shape, values: new Float32Array(Uint8Array.from(bytes).buffer) });
+  }
+  return { tensors, metadata: (header["__metadata__"] ?? {}) as unknown as Record<string, string> };
+}
