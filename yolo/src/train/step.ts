@@ -65,11 +65,16 @@ export function trainStep(setting: StepSetting, state: TrainState, batch: Batch,
 
 /** Runs `trainStep` at once, frees the old state and the batch, and gives the new state and the loss parts. */
 export function runStepEagerly(setting: StepSetting, state: TrainState, batch: Batch, rates: StepRates): { state: TrainState; parts: Float32Array } {
-  const { parts, ...next } = tf.tidy(() => {
+  const { parts, ...next } = inTidy(() => {
     const scalars = Object.fromEntries(Object.entries(rates).map(([name, value]) => [name, tf.scalar(value as number)]));
     return trainStep(setting, state, batch, scalars as Record<keyof StepRates, tf.Scalar>);
   });
   const values = parts.dataSync() as Float32Array;
   tf.dispose([parts, ...Object.values(state), ...Object.values(batch)] as tf.Tensor[]);
   return { state: next, parts: values };
+}
+
+/** `tf.tidy` for a result that is an object of tensors, which tfjs types only with an index signature. */
+function inTidy<T extends object>(work: () => T): T {
+  return tf.tidy(() => work() as unknown as tf.TensorContainerObject) as unknown as T;
 }

@@ -1,0 +1,223 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+
+/** Where a CVAT is and who we are to it. */
+export interface CvatAccess {
+  readonly url: string;
+  /** User and password, or a personal access token. */
+  readonly auth: { readonly user: string; readonly password: string } | { readonly token: string };
+}
+
+/** CVAT refused or could not be reached. `status` is 0 where there was no answer. */
+export class CvatError extends Error {
+  override readonly name = "CvatError";
+  readonly status: number;
+  constructor(message: string, status: number, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
+  /** Whether the same call may go through later. */
+  get temporary(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+const page = <T extends z.ZodType>(item: T) => z.object({ next: z.string().nullable(), results: z.array(item) });
+const projectSchema = z.object({ id: z.number(), name: z.string() });
+const labelSchema = z.object({ id: z.number(), name: z.string() });
+const taskSchema = z.object({ id: z.number(), name: z.string(), size: z.number().nullish() });
+const jobSchema = z.object({ id: z.number(), stage: z.string(), state: z.string() });
+const requestSchema = z.object({ status: z.string(), message: z.string().nullish() });
+const metaSchema = z.object({ frames: z.array(z.object({ name: z.string(), width: z.number(), height: z.number() })) });
+const annotationsSchema = z.object({
+  shapes: z.array(z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()), rotation: z.number().default(0) })),
+  tracks: z.array(z.unknown()),
+});
+
+export type CvatLabel = z.infer<typeof labelSchema>;
+export type CvatTask = z.infer<typeof taskSchema>;
+export type CvatJob = z.infer<typeof jobSchema>;
+export type CvatFrame = z.infer<typeof metaSchema>["frames"][number];
+export type CvatAnnotations = z.infer<typeof annotationsSchema>;
+
+const callTimeoutMs = 60_000;
+const uploadBytesPerCall = 32 * 1024 * 1024;
+const attempts = 4;
+
+/** A client for the part of CVAT's REST API that the pipelines use. What CVAT answers is checked before it is believed. */
+export class CvatClient {
+  readonly #access: CvatAccess;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(access: CvatAccess, signal?: AbortSignal) {
+    this.#access = access;
+    this.#signal = signal;
+  }
+
+  /** The page where a person works on a task. */
+  taskUrl(id: number): string {
+    return `${this.#access.url}/tasks/${id}`;
+  }
+
+  /** The project of that name, made where there is none. */
+  async findOrCreateProject(name: string): Promise<number> {
+    const found = await this.#list(`/api/projects?name=${encodeURIComponent(name)}`, projectSchema);
+    const exact = found.find((project) => project.name === name);
+    if (exact) return exact.id;
+    return (await this.#json("POST", "/api/projects", projectSchema, { name })).id;
+  }
+
+  async labels(projectId: number): Promise<CvatLabel[]> {
+    return this.#list(`/api/labels?project_id=${projectId}&page_size=100`, labelSchema);
+  }
+
+  /** Adds the labels that the project lacks; the others stay. */
+  async addMissingLabels(projectId: number, names: readonly string[]): Promise<void> {
+    const present = new Set((await this.labels(projectId)).map(({ name }) => name));
+    const missing = [...new Set(names)].filter((name) => !present.has(name));
+    if (missing.length > 0) await this.#json("PATCH", `/api/projects/${projectId}`, projectSchema, { labels: missing.map((name) => ({ name })) });
+  }
+
+  /** A task by its exact name within a project, or undefined. */
+  async tryFindTask(projectId: number, name: string): Promise<CvatTask | undefined> {
+    const found = await this.#list(`/api/tasks?project_id=${projectId}&name=${encodeURIComponent(name)}`, taskSchema);
+    return found.find((task) => task.name === name);
+  }
+
+  async createTask(projectId: number, name: string): Promise<number> {
+    return (await this.#json("POST", "/api/tasks", taskSchema, { name, project_id: projectId })).id;
+  }
+
+  async deleteTask(id: number): Promise<void> {
+    await this.#call("DELETE", `/api/tasks/${id}`);
+  }
+
+  /** Uploads pictures under flat, unique names and waits until CVAT has taken them in. */
+  async uploadImages(taskId: number, files: readonly { readonly name: string; readonly file: string; readonly bytes: number }[]): Promise<void> {
+    const path = `/api/tasks/${taskId}/data/`;
+    await this.#call("POST", path, { headers: { "Upload-Start": "true" } });
+    let group: typeof files = [];
+    const send = async () => {
+      if (group.length === 0) return;
+      const form = new FormData();
+      form.set("image_quality", "100");
+      for (const [i, { name, file }] of group.entries()) form.set(`client_files[${i}]`, new Blob([await readFile(file)]), name);
+      await this.#call("POST", path, { headers: { "Upload-Multiple": "true" }, body: form });
+      group = [];
+    };
+    for (const file of files) {
+      if (group.reduce((sum, { bytes }) => sum + bytes, 0) + file.bytes > uploadBytesPerCall) await send();
+      group = [...group, file];
+    }
+    await send();
+    const body = { image_quality: 100, sorting_method: "lexicographical", use_cache: true };
+    const { rq_id } = await this.#json("POST", path, z.object({ rq_id: z.string() }), body, { "Upload-Finish": "true" });
+    await this.#waitForRequest(rq_id, async () => (await this.task(taskId)).size === files.length);
+  }
+
+  async task(id: number): Promise<CvatTask> {
+    return this.#json("GET", `/api/tasks/${id}`, taskSchema);
+  }
+
+  async jobs(taskId: number): Promise<CvatJob[]> {
+    return this.#list(`/api/jobs?task_id=${taskId}&page_size=100`, jobSchema);
+  }
+
+  async frames(taskId: number): Promise<CvatFrame[]> {
+    return (await this.#json("GET", `/api/tasks/${taskId}/data/meta`, metaSchema)).frames;
+  }
+
+  async annotations(taskId: number): Promise<CvatAnnotations> {
+    return this.#json("GET", `/api/tasks/${taskId}/annotations`, annotationsSchema);
+  }
+
+  /** Boxes are replaced as a whole. For annotators that are programs. */
+  async putBoxes(taskId: number, boxes: readonly { readonly frame: number; readonly labelId: number; readonly points: readonly number[] }[]): Promise<void> {
+    const shapes = boxes.map(({ frame, labelId, points }) => ({ type: "rectangle", frame, label_id: labelId, points }));
+    await this.#json("PUT", `/api/tasks/${taskId}/annotations`, z.unknown(), { shapes, tags: [], tracks: [] });
+  }
+
+  /** Marks a job as done, as a person does by finishing it. */
+  async completeJob(jobId: number): Promise<void> {
+    await this.#json("PATCH", `/api/jobs/${jobId}`, jobSchema, { stage: "acceptance", state: "completed" });
+  }
+
+  /** `isDone` helps where CVAT has already forgotten a finished request. */
+  async #waitForRequest(id: string, isDone: () => Promise<boolean>): Promise<void> {
+    for (let waitMs = 200; ; waitMs = Math.min(waitMs * 1.5, 5000)) {
+      this.#signal?.throwIfAborted();
+      try {
+        const { status, message } = await this.#json("GET", `/api/requests/${encodeURIComponent(id)}`, requestSchema);
+        if (status === "finished") return;
+        if (status === "failed") throw new CvatError(`CVAT could not use the data: ${(message ?? "").trim() || "it gave no reason"}`, 400);
+      } catch (error) {
+        if (!(error instanceof CvatError && error.status === 404 && (await isDone()))) throw error;
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
+  }
+
+  async #list<T extends z.ZodType>(path: string, item: T): Promise<z.infer<T>[]> {
+    const all: z.infer<T>[] = [];
+    // `next` names the host as CVAT sees itself, which need not be how we reach it: only its query counts.
+    for (let next: string | null = path; next; ) {
+      const { results, next: following } = (await this.#json("GET", next, page(item))) as { results: z.infer<T>[]; next: string | null };
+      all.push(...results);
+      next = following && new URL(following).pathname + new URL(following).search;
+    }
+    return all;
+  }
+
+  async #json<T extends z.ZodType>(method: string, path: string, schema: T, body?: unknown, headers: Record<string, string> = {}): Promise<z.infer<T>> {
+    const response = await this.#call(method, path, {
+      headers: { ...headers, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw new CvatError(`CVAT's answer to ${method} ${path} is not what was expected: ${text.slice(0, 300)}`, response.status, { cause });
+    }
+  }
+
+  async #call(method: string, path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string | FormData } = {}): Promise<Response> {
+    const { url, auth } = this.#access;
+    const authorization = "token" in auth ? `Bearer ${auth.token}` : `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString("base64")}`;
+    const signals = [AbortSignal.timeout(callTimeoutMs), ...(this.#signal ? [this.#signal] : [])];
+    for (let attempt = 1; ; attempt++) {
+      let failure: CvatError;
+      try {
+        const init = { method, headers: { Authorization: authorization, Accept: "application/vnd.cvat+json, */*", ...headers }, signal: AbortSignal.any(signals), ...(body === undefined ? {} : { body }) };
+        const response = await fetch(`${url}${path}`, init);
+        if (response.ok) return response;
+        const text = (await response.text()).slice(0, 500);
+        failure = new CvatError(`CVAT answered ${response.status} to ${method} ${path}: ${readable(text)}`, response.status);
+      } catch (cause) {
+        this.#signal?.throwIfAborted();
+        failure = new CvatError(`CVAT at ${url} cannot be reached (${method} ${path}): ${reasonOf(cause)}`, 0, { cause });
+      }
+      // Only reading is repeated here: a second POST could make a second task. The task's own retries find what is there.
+      if (method !== "GET" || !failure.temporary || attempt >= attempts) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt));
+    }
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  const inner = (cause as { cause?: unknown }).cause ?? cause;
+  return inner instanceof Error ? inner.message || inner.name : String(inner);
+}
+
+/** CVAT's errors come as `{detail}`, as a map of fields, as a list, as text or as a page. */
+function readable(text: string): string {
+  try {
+    const body = JSON.parse(text) as unknown;
+    if (Array.isArray(body)) return body.join("; ");
+    if (typeof body === "object" && body !== null && "detail" in body) return String(body.detail);
+    return Object.entries(body as Record<string, unknown>).map(([field, why]) => `${field}: ${String(why)}`).join("; ");
+  } catch {
+    return text.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim() || "no reason given";
+  }
+}

@@ -1,0 +1,85 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { build, type BuildOptions, type Plugin } from "esbuild";
+
+/** A file to be written: its name within the output folder, and its text. */
+export interface OutputFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+const sources = /\.[cm]?[jt]s$/;
+const workerReference = /new URL\(\s*"(\.\.?\/[^"]+\.[cm]?ts)"\s*,\s*import\.meta\.url\s*,?\s*\)/g;
+
+/** Finds `new URL("./x.ts", import.meta.url)`: the program of a thread or child process, which gets a bundle of its own. */
+function workerEntries(prefix: string, found: Map<string, string>): Plugin {
+  return {
+    name: "worker-entries",
+    setup({ onLoad }) {
+      onLoad({ filter: sources, namespace: "file" }, async ({ path: file }) => {
+        if (file.includes(`${path.sep}node_modules${path.sep}`)) return undefined;
+        const text = await readFile(file, "utf8");
+        if (!text.includes("import.meta.url")) return undefined;
+        const contents = text.replace(workerReference, (_, target: string) => {
+          const source = path.resolve(path.dirname(file), target);
+          const name = `${prefix}.${path.basename(source).replace(/\.[cm]?ts$/, "")}.mjs`;
+          found.set(source, name);
+          return `new URL("./${name}", import.meta.url)`;
+        });
+        return { contents, loader: file.endsWith("ts") ? "ts" : "js" };
+      });
+    },
+  };
+}
+
+function commonOptions(root: string, external: readonly string[]): BuildOptions {
+  return {
+    absWorkingDir: root,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    external: [...external],
+    logLevel: "silent",
+    write: false,
+    legalComments: "none",
+    sourcesContent: false,
+    // CommonJS packages in an ES module bundle still call require for Node's own modules.
+    banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
+  };
+}
+
+/** The DAG module and all it imports as one ES module with an inline source map, to be executed by the compiler. */
+export async function bundleForLoading(root: string, file: string, external: readonly string[]): Promise<string> {
+  const options = commonOptions(root, external);
+  const result = await build({ ...options, entryPoints: [file], outfile: path.join(root, "dag.mjs"), sourcemap: "inline" });
+  return result.outputFiles![0]!.text;
+}
+
+/** The bundle of a DAG's tasks and those of the threads and children they start, with source maps. */
+export async function bundleForRunning(root: string, outDir: string, name: string, entry: string, external: readonly string[]): Promise<OutputFile[]> {
+  const files: OutputFile[] = [];
+  const queue: { outfile: string; entry: { contents: string } | { file: string } }[] = [{ outfile: `${name}.mjs`, entry: { contents: entry } }];
+  const done = new Set<string>();
+  for (let next = queue.shift(); next; next = queue.shift()) {
+    if (done.has(next.outfile)) continue;
+    done.add(next.outfile);
+    const workers = new Map<string, string>();
+    const input: BuildOptions =
+      "file" in next.entry
+        ? { entryPoints: [next.entry.file] }
+        : { stdin: { contents: next.entry.contents, resolveDir: root, sourcefile: `${name}.entry.ts`, loader: "ts" } };
+    const result = await build({
+      ...commonOptions(root, external),
+      ...input,
+      outfile: path.join(outDir, next.outfile),
+      sourcemap: "linked",
+      minifyWhitespace: true,
+      minifySyntax: true,
+      plugins: [workerEntries(name, workers)],
+    });
+    for (const file of result.outputFiles ?? []) files.push({ name: path.basename(file.path), text: file.text });
+    for (const [file, outfile] of workers) queue.push({ outfile, entry: { file } });
+  }
+  return files;
+}

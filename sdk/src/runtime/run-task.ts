@@ -1,0 +1,88 @@
+import { Ajv, type ErrorObject } from "ajv";
+import type { Connection, TaskContext } from "../authoring/context.ts";
+import type { Dag } from "../authoring/dag.ts";
+import type { Json } from "../authoring/json.ts";
+import { isNotYet } from "../authoring/outcome.ts";
+import type { Channel, Outcome, StartMessage } from "./channel.ts";
+
+/** The JSON Schema of each task's input, by task id. */
+export type TaskSchemas = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Results larger than this belong into a file, with its path as the result: Airflow keeps them in its database. */
+const maxResultBytes = 1024 * 1024;
+
+/** Validates the input, runs the handler and turns whatever it does into an outcome. Never throws. */
+export async function runTask(dag: Dag, schemas: TaskSchemas, start: StartMessage, channel: Channel, signal: AbortSignal): Promise<Outcome> {
+  try {
+    const { definitions } = dag.build();
+    const definition = definitions.get(start.taskId);
+    if (!definition) return failure(true, `the bundle of ${dag.id} has no task ${start.taskId}: compile the DAG again`);
+    // Airflow passes null for a result that a task did not give; to TypeScript that is a missing property.
+    const input = dropNulls(start.input, schemas[start.taskId]);
+    const problem = inputProblem(input, schemas[start.taskId]);
+    if (problem) return failure(true, `the input of ${start.taskId} is wrong: ${problem}`);
+    const value = await definition.handler(input as never, contextOf(start, channel, signal));
+    if (isNotYet(value)) return { type: "pending", message: value.why };
+    return { type: "succeeded", value: toJson(value) };
+  } catch (error) {
+    return outcomeOf(error, signal);
+  }
+}
+
+function dropNulls(input: Json, schema: TaskSchemas[string] | undefined): Json {
+  const properties = schema?.["properties"] as Record<string, { type?: unknown }> | undefined;
+  if (!properties || typeof input !== "object" || input === null || Array.isArray(input)) return input;
+  const required = new Set((schema?.["required"] as string[] | undefined) ?? []);
+  return Object.fromEntries(Object.entries(input).filter(([key, value]) => value !== null || required.has(key))) as Json;
+}
+
+function inputProblem(input: Json, schema: TaskSchemas[string] | undefined): string | undefined {
+  if (!schema) return undefined;
+  const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
+  if (validate(input)) return undefined;
+  const describe = (error: ErrorObject) => `${error.instancePath.slice(1).replaceAll("/", ".") || "input"} ${error.message ?? "is wrong"}`;
+  return (validate.errors ?? []).map(describe).join("; ");
+}
+
+function toJson(value: unknown): Json {
+  if (value === undefined) return null;
+  let text: string;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw new TypeError(`the task's result is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxResultBytes)
+    throw new RangeError(`the task's result is ${bytes} bytes of JSON, and ${maxResultBytes} is the most: write it to a file and return its path`);
+  return JSON.parse(text) as Json;
+}
+
+function contextOf(start: StartMessage, channel: Channel, signal: AbortSignal): TaskContext {
+  const at = (level: "debug" | "info" | "warn" | "error") => (message: string, fields?: Readonly<Record<string, unknown>>) => channel.log(level, message, fields);
+  return {
+    run: start.run,
+    log: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
+    signal,
+    getVariable: async (key) => ((await channel.request("getVariable", { key })) ?? undefined) as string | undefined,
+    setVariable: async (key, value) => void (await channel.request("setVariable", { key, value })),
+    getConnection: async (id) => ((await channel.request("getConnection", { id })) ?? undefined) as Connection | undefined,
+    getXCom: async (taskId, key = "return_value") => (await channel.request("getXCom", { taskId, key })) ?? undefined,
+    setXCom: async (key, value) => void (await channel.request("setXCom", { key, value })),
+  };
+}
+
+const failure = (terminal: boolean, message: string, stack?: string): Outcome => ({ type: "failed", terminal, message, stack });
+
+/** Skip and TerminalError are told by name, since a bundle may hold two copies of their classes. */
+function outcomeOf(error: unknown, signal: AbortSignal): Outcome {
+  if (!(error instanceof Error)) return failure(false, `the task threw ${String(error)}`);
+  if (error.name === "Skip") return { type: "skipped", message: error.message };
+  const message = signal.aborted ? `${error.message} (${(signal.reason as Error).message})` : error.message;
+  return failure(error.name === "TerminalError", message, stackWithCauses(error));
+}
+
+function stackWithCauses(error: Error): string {
+  const own = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${own}\nCaused by: ${stackWithCauses(error.cause)}` : own;
+}

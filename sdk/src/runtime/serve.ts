@@ -1,0 +1,34 @@
+import type { Dag } from "../authoring/dag.ts";
+import { socketChannel } from "./channel.ts";
+import { runTask, type TaskSchemas } from "./run-task.ts";
+
+/** What SIGTERM leaves a handler to end by itself, before the process exits anyway. */
+const graceMs = 3000;
+
+/** The main program of a bundle: runs the one task that the operator names over its socket. Does nothing without one. */
+export async function serve(dag: Dag, schemas: TaskSchemas): Promise<void> {
+  const fd = process.env["AIRLOOM_FD"];
+  if (fd === undefined) {
+    console.error(`This bundle holds the tasks of ${dag.id}; Airflow starts it. To try the DAG: airflow dags test ${dag.id}`);
+    process.exitCode = 2;
+    return;
+  }
+  delete process.env["AIRLOOM_FD"];
+  const channel = socketChannel(Number(fd));
+  const abort = new AbortController();
+  const stop = (why: string) => {
+    if (abort.signal.aborted) return;
+    abort.abort(new Error(why));
+    setTimeout(() => process.exit(143), graceMs).unref();
+  };
+  process.on("SIGTERM", () => stop("Airflow ended the task (SIGTERM)"));
+  channel.onLost(() => {
+    stop("the connection to Airflow was lost");
+    // Nobody is left to end what the handler started: take the whole process group down with us.
+    setTimeout(() => process.kill(-process.pid, "SIGKILL"), graceMs + 500);
+  });
+  const outcome = await runTask(dag, schemas, await channel.start, channel, abort.signal);
+  await channel.end(outcome);
+  // A handler's forgotten timer or socket must not keep a finished task running.
+  process.exit(0);
+}
