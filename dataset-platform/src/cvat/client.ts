@@ -30,7 +30,7 @@ const jobSchema = z.object({ id: z.number(), stage: z.string(), state: z.string(
 const requestSchema = z.object({ status: z.string(), message: z.string().nullish() });
 const metaSchema = z.object({ frames: z.array(z.object({ name: z.string(), width: z.number(), height: z.number() })) });
 const annotationsSchema = z.object({
-  shapes: z.array(z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()), rotation: z.number().default(0) })),
+  shapes: z.array(z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()).readonly(), rotation: z.number().default(0) })),
   tracks: z.array(z.unknown()),
 });
 
@@ -69,6 +69,11 @@ export class CvatClient {
 
   async labels(projectId: number): Promise<CvatLabel[]> {
     return this.#list(`/api/labels?project_id=${projectId}&page_size=100`, labelSchema);
+  }
+
+  /** The labels that apply in a task: its project's, or its own. */
+  async labelsOfTask(taskId: number): Promise<CvatLabel[]> {
+    return this.#list(`/api/labels?task_id=${taskId}&page_size=100`, labelSchema);
   }
 
   /** Adds the labels that the project lacks; the others stay. */

@@ -1,3 +1,4 @@
+import { hullOf } from "../cvat/store-annotations.ts";
 import type { Frame, Label, Shape, Task } from "./state.ts";
 
 /** A task's annotations, ready to be written in any format. */
@@ -15,23 +16,14 @@ export type ExportFormat = (tasks: readonly ExportTask[], labels: readonly Label
 
 const stem = (name: string) => name.replace(/\.[^.]*$/, "");
 
-/** A rectangle's corners in the picture; a rotated one's hull. Undefined for other shapes, which YOLO cannot hold. */
-export function hullOf({ type, points, rotation }: Shape): readonly [number, number, number, number] | undefined {
-  if (type !== "rectangle") return undefined;
-  const [x1, y1, x2, y2] = points as [number, number, number, number];
-  if (!rotation) return [x1, y1, x2, y2];
-  const angle = (rotation * Math.PI) / 180;
-  const [cx, cy, w, h] = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
-  const halfWidth = (Math.abs(w * Math.cos(angle)) + Math.abs(h * Math.sin(angle))) / 2;
-  const halfHeight = (Math.abs(w * Math.sin(angle)) + Math.abs(h * Math.cos(angle))) / 2;
-  return [cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight];
-}
+/** A rectangle's upright box; undefined for other shapes, which this exporter leaves out of YOLO, as CVAT does. */
+const boxOf = (shape: Shape) => (shape.type === "rectangle" ? hullOf(shape) : undefined);
 
 function yoloLines(shapes: readonly Shape[], index: number, { width, height }: Frame, labels: readonly Label[]): string {
   return shapes
     .filter((shape) => shape.frame === index)
     .flatMap((shape) => {
-      const hull = hullOf(shape);
+      const hull = boxOf(shape);
       if (!hull) return [];
       const [x1, y1, x2, y2] = hull;
       const numbers = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height];
@@ -107,7 +99,7 @@ const coco: ExportFormat = (tasks, labels, withImages) =>
   });
 
 function cocoShape(shape: Shape): Record<string, unknown> | undefined {
-  const hull = hullOf(shape);
+  const hull = boxOf(shape);
   if (hull) {
     const [x1, y1, x2, y2] = hull;
     const attributes = { occluded: shape.occluded, rotation: shape.rotation };

@@ -37,7 +37,7 @@ export interface Dag {
 
 /** Defines a DAG. `C` is its conf, which becomes Airflow's params and trigger form. */
 export function dag<C = Record<string, never>>(id: string, options: DagOptions, body: (scope: DagScope<C>) => void): Dag {
-  const definedAt = callSite();
+  const definedAt = callSite(dag);
   return {
     kind: "dag",
     id,

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
+import type { SourceMapPayload } from "node:module";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { build, type BuildOptions, type Plugin } from "esbuild";
 
 /** A file to be written: its name within the output folder, and its text. */
@@ -49,11 +51,28 @@ function commonOptions(root: string, external: readonly string[]): BuildOptions 
   };
 }
 
-/** The DAG module and all it imports as one ES module with an inline source map, to be executed by the compiler. */
-export async function bundleForLoading(root: string, file: string, external: readonly string[]): Promise<string> {
-  const options = commonOptions(root, external);
-  const result = await build({ ...options, entryPoints: [file], outfile: path.join(root, "dag.mjs"), sourcemap: "inline" });
-  return result.outputFiles![0]!.text;
+/** Handlers do not run while a DAG compiles, so what they import when they run need not be bundled for that. */
+const leaveDynamicImports: Plugin = {
+  name: "leave-dynamic-imports",
+  setup({ onResolve }) {
+    onResolve({ filter: /.*/ }, ({ kind, path: target }) => (kind === "dynamic-import" ? { path: target, external: true } : undefined));
+  },
+};
+
+/** The DAG module and what it imports at once as one CommonJS script, and its source map, to be executed by the compiler. */
+export async function bundleForLoading(root: string, file: string, external: readonly string[]): Promise<{ code: string; map: SourceMapPayload }> {
+  const result = await build({
+    ...commonOptions(root, external),
+    format: "cjs",
+    banner: {},
+    define: { "import.meta.url": JSON.stringify(pathToFileURL(file).href) },
+    entryPoints: [file],
+    outfile: path.join(root, "dag.cjs"),
+    sourcemap: "external",
+    plugins: [leaveDynamicImports],
+  });
+  const text = (suffix: string) => result.outputFiles!.find((output) => output.path.endsWith(suffix))!.text;
+  return { code: text(".cjs"), map: JSON.parse(text(".map")) as SourceMapPayload };
 }
 
 /** The bundle of a DAG's tasks and those of the threads and children they start, with source maps. */

@@ -6,7 +6,9 @@ import { bundleForRunning, type OutputFile } from "./bundle.ts";
 import { checkGraph } from "./check.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { emitPython, markerFor } from "./emit-python.ts";
-import { loadDag } from "./load.ts";
+import type { Dag } from "../authoring/dag.ts";
+import { type DagGraph, deepFreeze } from "../ir/ir.ts";
+import { loadDag, type LoadedDag, throwSite } from "./load.ts";
 import { readTypes, type Schema } from "./types.ts";
 
 /** What a compilation made, and what was wrong. Files are complete only where there are no diagnostics. */
@@ -44,17 +46,12 @@ interface OneResult extends Compiled {
 async function compileOne(file: string, root: string, outDir: string, external: readonly string[]): Promise<OneResult> {
   const diagnostics: Diagnostic[] = [];
   const none: OneResult = { files: [], diagnostics, dagId: undefined, file };
-  const dag = await loadDag(root, file, external, diagnostics);
-  if (!dag) return none;
-  let built: ReturnType<typeof dag.build>;
-  try {
-    built = dag.build();
-  } catch (error) {
-    diagnostics.push({ code: "AL003", message: `the DAG function threw: ${(error as Error).message}`, at: { file, line: 1, column: 1 } });
-    return none;
-  }
-  const { graph, problems } = built;
-  diagnostics.push(...problems);
+  const loaded = await loadDag(root, file, external, diagnostics);
+  if (!loaded) return none;
+  const built = build(loaded, diagnostics, file);
+  if (!built) return none;
+  const graph = withSources(built.graph, loaded.locate);
+  diagnostics.push(...built.problems.map((problem) => ({ ...problem, at: loaded.locate(problem.at) })));
   const types = readTypes(findUp("tsconfig.json", path.dirname(file)), file, graph.definedAt, diagnostics);
   diagnostics.push(...checkGraph(graph, types.conf));
   const schemas: Record<string, Schema> = {};
@@ -72,6 +69,22 @@ async function compileOne(file: string, root: string, outDir: string, external: 
   const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs` });
   const marked = bundles.map(({ name, text }) => ({ name, text: name.endsWith(".mjs") ? `${markerFor("//", source)}\n${text}` : text }));
   return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, dagId: graph.id, file };
+}
+
+function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): ReturnType<Dag["build"]> | undefined {
+  try {
+    return dag.build();
+  } catch (error) {
+    const at = throwSite(error as Error, locate) ?? { file, line: 1, column: 1 };
+    diagnostics.push({ code: "AL003", message: `the DAG function threw: ${(error as Error).message}`, at });
+    return undefined;
+  }
+}
+
+/** The graph with every place in its TypeScript source. */
+function withSources(graph: DagGraph, locate: LoadedDag["locate"]): DagGraph {
+  const tasks = graph.tasks.map((task) => ({ ...task, placedAt: locate(task.placedAt), definedAt: locate(task.definedAt) }));
+  return deepFreeze({ ...graph, tasks, definedAt: locate(graph.definedAt) });
 }
 
 /** The marker is a line above what the map was made for. */

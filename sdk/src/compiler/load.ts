@@ -1,31 +1,41 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { createRequire, SourceMap } from "node:module";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
+import { compileFunction } from "node:vm";
+import { type CallSite, sitesIn } from "../authoring/call-site.ts";
 import type { Dag } from "../authoring/dag.ts";
 import { bundleForLoading } from "./bundle.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 
-/** The DAG that a module exports by default; problems are pushed to `diagnostics`. */
-export async function loadDag(root: string, file: string, external: readonly string[], diagnostics: Diagnostic[]): Promise<Dag | undefined> {
+/** A DAG module that was executed, and the way from places in its running code to places in its source. */
+export interface LoadedDag {
+  readonly dag: Dag;
+  locate(site: CallSite | undefined): CallSite | undefined;
+}
+
+/**
+ * Executes a DAG module and gives its default export; problems are pushed to `diagnostics`. The module runs as a script of
+ * its own, not through `import`: a watcher would otherwise keep every version of it in memory.
+ */
+export async function loadDag(root: string, file: string, external: readonly string[], diagnostics: Diagnostic[]): Promise<LoadedDag | undefined> {
   const start = { file, line: 1, column: 1 };
-  // The stack of each call must name the TypeScript line it stands on.
-  process.setSourceMapsEnabled(true);
-  // Beneath node_modules, so that packages that stay external resolve as they do from the project.
-  const folder = path.join(root, "node_modules/.cache/airloom");
-  const temporary = path.join(folder, `${randomUUID()}.mjs`);
+  const filename = path.join(root, `${path.basename(file)}.compiled.cjs`);
+  let locate: LoadedDag["locate"] = (site) => site;
   try {
-    const code = await bundleForLoading(root, file, external);
-    await mkdir(folder, { recursive: true });
-    // The map's sources are relative to `root`: say so, or the places in stacks would lie beneath the cache folder.
-    await writeFile(temporary, rebaseSourceMap(code, root));
-    const module = (await import(pathToFileURL(temporary).href)) as { default?: Dag };
-    if (module.default?.kind === "dag") return module.default;
+    const { code, map } = await bundleForLoading(root, file, external);
+    const sourceMap = new SourceMap(map);
+    locate = (site) => {
+      if (site?.file !== filename) return site;
+      const entry = sourceMap.findEntry(site.line - 1, site.column - 1);
+      return "originalSource" in entry ? { file: path.resolve(root, entry.originalSource), line: entry.originalLine + 1, column: entry.originalColumn + 1 } : start;
+    };
+    const module: { exports: { default?: Dag } } = { exports: {} };
+    const run = compileFunction(code, ["module", "exports", "require"], { filename });
+    run(module, module.exports, createRequire(filename));
+    const dag = module.exports.default;
+    if (dag?.kind === "dag") return { dag, locate };
     diagnostics.push({ code: "AL002", message: "the module does not export a DAG: write `export default dag(…)`", at: start });
   } catch (error) {
-    diagnostics.push(...loadProblems(root, error as Error & { errors?: EsbuildError[] }, start));
-  } finally {
-    await rm(temporary, { force: true });
+    diagnostics.push(...loadProblems(root, error as Error & { errors?: EsbuildError[] }, start, locate));
   }
   return undefined;
 }
@@ -35,21 +45,19 @@ interface EsbuildError {
   readonly location: { readonly file: string; readonly line: number; readonly column: number } | null;
 }
 
-function loadProblems(root: string, error: Error & { errors?: EsbuildError[] }, start: Diagnostic["at"]): Diagnostic[] {
+function loadProblems(root: string, error: Error & { errors?: EsbuildError[] }, start: CallSite, locate: LoadedDag["locate"]): Diagnostic[] {
   if (Array.isArray(error.errors))
     return error.errors.map(({ text, location }) => ({
       code: "AL001",
       message: text,
       at: location ? { file: path.resolve(root, location.file), line: location.line, column: location.column + 1 } : start,
     }));
-  const [, file, line, column] = /\(?(?:file:\/\/)?(\/[^():]+\.ts):(\d+):(\d+)\)?/.exec(error.stack ?? "") ?? [];
-  return [{ code: "AL003", message: `the module threw: ${error.message}`, at: file ? { file, line: Number(line), column: Number(column) } : start }];
+  return [{ code: "AL003", message: `the module threw: ${error.message}`, at: throwSite(error, locate) ?? start }];
 }
 
-function rebaseSourceMap(code: string, root: string): string {
-  return code.replace(/(\/\/# sourceMappingURL=data:application\/json;base64,)([\w+/=]+)/, (_, prefix: string, base64: string) => {
-    const map = JSON.parse(Buffer.from(base64, "base64").toString()) as { sources: string[] };
-    map.sources = map.sources.map((source) => pathToFileURL(path.resolve(root, source)).href);
-    return prefix + Buffer.from(JSON.stringify(map)).toString("base64");
-  });
+/** The innermost place of an error's stack that lies in a TypeScript source. */
+export function throwSite(error: Error, locate: LoadedDag["locate"]): CallSite | undefined {
+  return sitesIn(error.stack ?? "")
+    .map(locate)
+    .find((site) => site?.file.endsWith(".ts"));
 }

@@ -89,7 +89,7 @@ function placeOf(node: Node): CallSite {
   return { file: node.getSourceFile().getFilePath(), line, column };
 }
 
-/** The schema of an object type's properties. Unknown keys are refused: they are mistyped names. */
+/** The schema of an object type's properties. Further ones are allowed, as in TypeScript. */
 function objectSchema(type: Type, at: Node, reader: Reader): Schema {
   const properties: Record<string, Json> = {};
   const required: string[] = [];
@@ -99,7 +99,7 @@ function objectSchema(type: Type, at: Node, reader: Reader): Schema {
     properties[property.getName()] = { ...schema, ...tagsOf(property, declaration ?? at, reader) };
     if (!property.isOptional()) required.push(property.getName());
   }
-  return { type: "object", properties, required, additionalProperties: false };
+  return { type: "object", properties, required };
 }
 
 function schemaOf(type: Type, at: Node, reader: Reader, name: string): Schema {

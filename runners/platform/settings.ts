@@ -1,0 +1,31 @@
+import path from "node:path";
+import { TerminalError } from "airloom";
+import { type StorageLayout, storageLayout } from "@airloom/dataset-platform/store/layout.ts";
+
+/** Where the tasks of this machine find things. `npm start` and compose.yaml set the variables. */
+export interface PlatformSettings {
+  readonly storage: StorageLayout;
+  readonly incoming: string;
+  readonly model: string;
+  readonly mlflowUrl: string;
+  readonly dvc: string;
+  readonly dvcRemoteUrl: string;
+}
+
+const wanted = (name: string): string => {
+  const value = process.env[name];
+  if (!value) throw new TerminalError(`the environment variable ${name} is not set for Airflow's workers: start Airflow with \`npm start\` or compose.yaml, or set it as they do`);
+  return value;
+};
+
+export function platformSettings(): PlatformSettings {
+  const storage = storageLayout(wanted("STORAGE_DIR"));
+  return {
+    storage,
+    incoming: wanted("INCOMING_DIR"),
+    model: wanted("MODEL_DIR"),
+    mlflowUrl: wanted("MLFLOW_TRACKING_URI"),
+    dvc: process.env["AIRLOOM_DVC"] || "dvc",
+    dvcRemoteUrl: process.env["DVC_REMOTE_URL"] || path.join(storage.root, ".remote"),
+  };
+}

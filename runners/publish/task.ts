@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { task } from "airloom";
+import { platformSettings } from "../platform/settings.ts";
+
+interface PublishInput {
+  readonly registered: { readonly name: string; readonly version: string };
+  readonly trained: { readonly folder: string; readonly runId: string };
+  readonly evaluation: { readonly map50: number; readonly map: number };
+  readonly dataset: { readonly commit: string; readonly labels: readonly string[] };
+  readonly imgsz: number;
+}
+
+/** Puts the model where the inference service looks: files first, the manifest last, each whole or not at all. */
+export const publishModel = task("publish_model", { timeout: "30m" }, async (input: PublishInput, { log }): Promise<{ sha256: string; folder: string }> => {
+  const { atomicWrite } = await import("@airloom/dataset-platform/store/atomic-write.ts");
+  const { model } = platformSettings();
+  const onnx = await readFile(path.join(input.trained.folder, "best.onnx"));
+  const sha256 = createHash("sha256").update(onnx).digest("hex");
+  const manifest = {
+    name: input.registered.name,
+    version: input.registered.version,
+    file: "best.onnx",
+    sha256,
+    labels: input.dataset.labels,
+    imgsz: input.imgsz,
+    runId: input.trained.runId,
+    datasetCommit: input.dataset.commit,
+    metrics: { mAP50: input.evaluation.map50, "mAP50-95": input.evaluation.map },
+    createdAt: new Date().toISOString(),
+  };
+  await atomicWrite(path.join(model, "best.safetensors"), await readFile(path.join(input.trained.folder, "best.safetensors")));
+  await atomicWrite(path.join(model, "best.onnx"), onnx);
+  await atomicWrite(path.join(model, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  log.info(`${manifest.name} version ${manifest.version} is in ${model}: the inference service takes it within seconds`);
+  return { sha256, folder: model };
+});

@@ -1,0 +1,25 @@
+import path from "node:path";
+import { task } from "airloom";
+import { platformSettings } from "../platform/settings.ts";
+
+export interface Registered {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** Registers the model in MLflow under its name, as a new version with the alias `champion`. */
+export const registerModel = task(
+  "register_model",
+  { timeout: "1h" },
+  async (input: { modelName: string; trained: { folder: string; runId: string; experimentId: string } }, { log }): Promise<Registered> => {
+    const { MlflowClient } = await import("../platform/mlflow.ts");
+    const mlflow = new MlflowClient(platformSettings().mlflowUrl);
+    const { folder, runId, experimentId } = input.trained;
+    const files = ["best.onnx", "best.safetensors"].map((name) => path.join(folder, name));
+    const modelId = await mlflow.logModel(experimentId, runId, input.modelName, files);
+    const version = await mlflow.registerModel(input.modelName, modelId, runId);
+    await mlflow.setAlias(input.modelName, version, "champion");
+    log.info(`${input.modelName} version ${version}: ${mlflow.url}/#/models/${encodeURIComponent(input.modelName)}/versions/${version}`);
+    return { name: input.modelName, version };
+  },
+);

@@ -1,0 +1,79 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { execa, ExecaError } from "execa";
+import type { StackSettings } from "./settings.ts";
+
+/** The folder of Airflow's own state. */
+const airflowHome = ({ home }: StackSettings) => path.join(home, "airflow");
+
+/** An Airflow connection as the JSON that an AIRFLOW_CONN_ variable takes. */
+function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
+  if (!cvatUrl) return JSON.stringify({ conn_type: "http", host: `http://127.0.0.1:${ports.labeler}`, login: env["LABELER_USER"] || "admin", password: env["LABELER_PASSWORD"] });
+  const token = env["CVAT_TOKEN"];
+  return JSON.stringify(token ? { conn_type: "http", host: cvatUrl, password: token } : { conn_type: "http", host: cvatUrl, login: env["CVAT_USER"], password: env["CVAT_PASSWORD"] });
+}
+
+/** The environment of all Airflow processes, and so of the tasks: Airflow's settings, and where the tasks find things. */
+export function airflowEnvironment(settings: StackSettings): Record<string, string> {
+  const { env, home, host, ports, root } = settings;
+  const url = `http://127.0.0.1:${ports.airflow}`;
+  const sqlite = `sqlite:///${path.join(airflowHome(settings), "airflow.db")}`;
+  const database = settings.databaseUrl?.replace(/^postgres(ql)?(\+\w+)?:/, "postgresql+psycopg2:");
+  const secret = (name: string) => {
+    const value = env[name];
+    if (!value) throw new Error(`${name} is not in .env: run \`npm start\`, which adds it`);
+    return value;
+  };
+  return {
+    AIRFLOW_HOME: airflowHome(settings),
+    AIRFLOW__CORE__DAGS_FOLDER: path.join(root, "generated-dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+    AIRFLOW__CORE__EXECUTOR: "LocalExecutor",
+    // Each slot of the executor is a process from the start.
+    AIRFLOW__CORE__PARALLELISM: "4",
+    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: "False",
+    AIRFLOW__CORE__FERNET_KEY: secret("AIRFLOW__CORE__FERNET_KEY"),
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS: `${env["AIRFLOW_USER"] || "admin"}:admin`,
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE: path.join(airflowHome(settings), "passwords.json"),
+    AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `${url}/execution/`,
+    AIRFLOW__API_AUTH__JWT_SECRET: secret("AIRFLOW__API_AUTH__JWT_SECRET"),
+    AIRFLOW__API__HOST: host,
+    AIRFLOW__API__PORT: String(ports.airflow),
+    AIRFLOW__API__BASE_URL: `http://localhost:${ports.airflow}`,
+    AIRFLOW__API__WORKERS: "1",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: database ?? sqlite,
+    // With the default of 5 s the supervisor often sleeps that long after a task has ended.
+    AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
+    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "15",
+    AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "15",
+    AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(airflowHome(settings), "logs"),
+    AIRFLOW_CONN_CVAT_DEFAULT: cvatConnection(settings),
+    STORAGE_DIR: settings.storage,
+    INCOMING_DIR: settings.incoming,
+    MODEL_DIR: settings.model,
+    MLFLOW_TRACKING_URI: `http://127.0.0.1:${ports.mlflow}`,
+    DVC_REMOTE_URL: env["DVC_REMOTE_URL"] ?? "",
+    AIRLOOM_DVC: path.join(root, ".venv/bin/dvc"),
+    AIRLOOM_NODE: process.execPath,
+    PATH: `${path.join(root, ".venv/bin")}:${env["PATH"] ?? ""}`,
+    HOME: env["HOME"] ?? home,
+    ...(env["LANG"] ? { LANG: env["LANG"] } : {}),
+  };
+}
+
+/** Writes Airflow's log-in and brings its database up to date. */
+export async function prepareAirflow(settings: StackSettings): Promise<void> {
+  mkdirSync(airflowHome(settings), { recursive: true });
+  const { env } = settings;
+  const passwords = { [env["AIRFLOW_USER"] || "admin"]: env["AIRFLOW_PASSWORD"] || "admin" };
+  writeFileSync(path.join(airflowHome(settings), "passwords.json"), JSON.stringify(passwords), { mode: 0o600 });
+  try {
+    await execa(path.join(settings.root, ".venv/bin/airflow"), ["db", "migrate"], { env: airflowEnvironment(settings), extendEnv: false, all: true });
+  } catch (cause) {
+    const said = cause instanceof ExecaError ? String(cause.all).slice(-1500) : String(cause);
+    throw new Error(`Airflow could not prepare its database:\n${said}`, { cause });
+  }
+}
+
+/** The four programs that Airflow is. */
+export const airflowPrograms = ["api-server", "scheduler", "dag-processor", "triggerer"] as const;

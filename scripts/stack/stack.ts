@@ -1,0 +1,119 @@
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { airflowEnvironment, airflowPrograms, prepareAirflow } from "./airflow.ts";
+import { isFree, tryFindHolder } from "./ports.ts";
+import { type PartName, partNames, type StackSettings, urlOf } from "./settings.ts";
+import { type Program, Supervisor } from "./supervisor.ts";
+
+/** A running stack. */
+export interface Stack {
+  readonly parts: readonly PartName[];
+  readonly supervisor: Supervisor;
+  stop(): Promise<void>;
+}
+
+/** The parts to start: those that were asked for, without the labeler where a CVAT takes its place. */
+export function chooseParts(only: string | undefined, settings: StackSettings): PartName[] {
+  const asked = only?.split(",").map((name) => name.trim()) ?? [...partNames];
+  for (const name of asked) if (!partNames.includes(name as PartName)) throw new Error(`--only knows ${partNames.join(", ")}, and not "${name}"`);
+  return partNames.filter((name) => asked.includes(name) && !(name === "labeler" && settings.cvatUrl));
+}
+
+/** Starts parts and waits until all are healthy. `say` is told of each step; where one fails, all are stopped. */
+export async function startStack(settings: StackSettings, parts: readonly PartName[], say: (line: string) => void): Promise<Stack> {
+  await refuseTakenPorts(settings, parts);
+  for (const folder of [settings.home, settings.incoming, settings.model]) mkdirSync(folder, { recursive: true });
+  const supervisor = new Supervisor(settings.root, path.join(settings.home, "logs"));
+  let died: string | undefined;
+  supervisor.onDeath((message) => (died = message));
+  const stack: Stack = { parts, supervisor, stop: () => supervisor.stop() };
+  try {
+    await Promise.all(
+      parts.map(async (part) => {
+        const started = Date.now();
+        if (part === "airflow") await prepareAirflow(settings);
+        for (const program of programsOf(part, settings)) {
+          supervisor.start(program);
+          say(`  … ${program.name}: log in ${path.relative(settings.root, supervisor.logFile(program.name))}`);
+        }
+        await waitForHealth(part, settings, () => died);
+        say(`  ✓ ${part} is up (${Math.round((Date.now() - started) / 1000)} s)`);
+      }),
+    );
+    return stack;
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  }
+}
+
+async function refuseTakenPorts({ host, ports }: StackSettings, parts: readonly PartName[]): Promise<void> {
+  const taken: string[] = [];
+  for (const part of parts) {
+    const port = ports[part];
+    if (await isFree(host, port)) continue;
+    taken.push(`port ${port}, which ${part} needs, is held by ${tryFindHolder(port) ?? "another program"}: stop it, or set ${part.toUpperCase()}_PORT in .env`);
+  }
+  if (taken.length > 0) throw new Error(taken.join("\n"));
+}
+
+function programsOf(part: PartName, settings: StackSettings): Program[] {
+  const { env, home, host, model, ports, root } = settings;
+  const base = { PATH: env["PATH"], HOME: env["HOME"], LANG: env["LANG"], LISTEN_HOST: host };
+  const node = (name: PartName, file: string, extra: Record<string, string | undefined>): Program => ({ name, command: process.execPath, args: ["--import", "tsx", file], env: { ...base, ...extra } });
+  switch (part) {
+    case "labeler":
+      return [node(part, "dataset-platform/src/labeler/main.ts", { LABELER_PORT: String(ports.labeler), LABELER_DIR: path.join(home, "labeler"), LABELER_USER: env["LABELER_USER"], LABELER_PASSWORD: env["LABELER_PASSWORD"] })];
+    case "inference":
+      return [node(part, "inference/src/main.ts", { INFERENCE_PORT: String(ports.inference), MODEL_DIR: model })];
+    case "mlflow": {
+      const folder = path.join(home, "mlflow");
+      mkdirSync(folder, { recursive: true });
+      const args = ["server", "--host", host, "--port", String(ports.mlflow), "--workers", "1", "--backend-store-uri", `sqlite:///${folder}/mlflow.db`, "--artifacts-destination", path.join(folder, "artifacts")];
+      const allowed = ["localhost", "127.0.0.1", "mlflow"].flatMap((name) => [name, `${name}:${ports.mlflow}`]).join(",");
+      return [{ name: part, command: path.join(root, ".venv/bin/mlflow"), args: [...args, "--allowed-hosts", allowed], env: { ...base, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false", MLFLOW_DISABLE_TELEMETRY: "true" } }];
+    }
+    case "airflow":
+      return airflowPrograms.map((name) => ({ name: `airflow-${name}`, command: path.join(root, ".venv/bin/airflow"), args: [name], env: airflowEnvironment(settings) }));
+  }
+}
+
+const startTimeoutMs = 240_000;
+
+async function waitForHealth(part: PartName, settings: StackSettings, died: () => string | undefined): Promise<void> {
+  const deadline = Date.now() + startTimeoutMs;
+  while (!(await isHealthy(part, settings))) {
+    const message = died();
+    if (message) throw new Error(message);
+    if (Date.now() > deadline) throw new Error(`${part} was not healthy after ${startTimeoutMs / 1000} s: see its log in ${path.join(settings.home, "logs")}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+const healthPaths: Record<PartName, string> = { airflow: "/api/v2/monitor/health", mlflow: "/health", inference: "/healthz", labeler: "/healthz" };
+
+async function isHealthy(part: PartName, settings: StackSettings): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${settings.ports[part]}${healthPaths[part]}`, { signal: AbortSignal.timeout(5000) });
+    if (!response.ok) return false;
+    if (part !== "airflow") return true;
+    const health = (await response.json()) as Record<string, { status: string | null }>;
+    return ["metadatabase", "scheduler", "triggerer", "dag_processor"].every((name) => health[name]?.status === "healthy");
+  } catch {
+    return false;
+  }
+}
+
+/** One screen that says where everything is. */
+export function welcome(settings: StackSettings, parts: readonly PartName[]): string {
+  const { env } = settings;
+  const about: Record<PartName, string> = {
+    airflow: `log in as ${env["AIRFLOW_USER"] || "admin"} / ${env["AIRFLOW_PASSWORD"] === "admin" ? "admin" : "AIRFLOW_PASSWORD in .env"}`,
+    mlflow: "experiments, loss curves, models",
+    inference: `Swagger at ${urlOf(settings, "inference")}/docs`,
+    labeler: `log in as ${env["LABELER_USER"] || "admin"}, password LABELER_PASSWORD in .env`,
+  };
+  const lines = parts.map((part) => `  ${part.padEnd(10)} ${urlOf(settings, part).padEnd(24)} ${about[part]}`);
+  const next = `Put pictures into ${path.relative(settings.root, settings.incoming)}/ and trigger labeling_pipeline in Airflow, or run \`npm run demo\` in another terminal.`;
+  return ["", ...lines, ...(settings.cvatUrl ? [`  cvat       ${settings.cvatUrl}`] : []), "", next, "Ctrl-C stops everything.", ""].join("\n");
+}
