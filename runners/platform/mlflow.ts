@@ -96,7 +96,7 @@ export class MlflowClient {
   /** A new version of a registered model, which is made on first use; returns the version. */
   async registerModel(name: string, modelId: string, runId: string): Promise<string> {
     await this.#api("post", "registered-models/create", { name }).catch(ignore("RESOURCE_ALREADY_EXISTS"));
-    const body = { name, source: `models:/${modelId}`, run_id: runId };
+    const body = { name, source: `models:/${modelId}`, model_id: modelId, run_id: runId };
     return (await this.#api<{ model_version: { version: string } }>("post", "model-versions/create", body)).model_version.version;
   }
 

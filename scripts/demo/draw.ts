@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import sharp from "sharp";
 import { mixSeeds, seededRandom, uniform } from "../../yolo/src/augment/random.ts";
 import { type BoxXyxy, iouOf } from "../../yolo/src/boxes/boxes.ts";
@@ -7,6 +8,8 @@ export const shapeLabels = ["circle", "square", "triangle"] as const;
 
 export interface DrawnPicture {
   readonly jpeg: Buffer;
+  /** Of the JPEG. */
+  readonly sha256: string;
   readonly width: number;
   readonly height: number;
   readonly objects: readonly { readonly label: (typeof shapeLabels)[number]; readonly box: BoxXyxy }[];
@@ -37,7 +40,7 @@ export async function drawPicture(number: number, { width = 320, height = 240 } 
     .composite([{ input: Buffer.from(svg) }])
     .jpeg({ quality: 92 })
     .toBuffer();
-  return { jpeg, width, height, objects };
+  return { jpeg, sha256: createHash("sha256").update(jpeg).digest("hex"), width, height, objects };
 }
 
 function outline(label: (typeof shapeLabels)[number], [x1, y1, x2, y2]: BoxXyxy, colour: string): string {

@@ -26,7 +26,10 @@ except ImportError:  # Airflow 2
     from airflow.models import BaseOperator, Connection, Param, Variable
     from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
 
-from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+try:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+except ImportError:
+    from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 try:
     from airflow.sdk.log import mask_secret
