@@ -45,7 +45,11 @@ async function follow(airflow: AirflowClient, dag: string, runId: string): Promi
 }
 
 async function round(): Promise<void> {
-  const airflow = new AirflowClient({ url: urlOf(settings, "airflow"), user: settings.env["AIRFLOW_USER"] || "admin", password: settings.env["AIRFLOW_PASSWORD"] || "admin" });
+  const airflow = new AirflowClient({
+    url: urlOf(settings, "airflow"),
+    user: settings.env["AIRFLOW_USER"] || "admin",
+    password: settings.env["AIRFLOW_PASSWORD"] || "admin",
+  });
 
   step(`Drawing ${pictures} pictures of ${shapeLabels.join("s, ")}s into ${path.relative(settings.root, settings.incoming)}/`);
   // New pictures every time: those of an earlier demo are known, and would not be labeled again.
@@ -68,9 +72,13 @@ async function round(): Promise<void> {
     annotate({ settings, airflow, runId: labeling.dag_run_id, truth }),
     labelingEnd.then(() => new Promise<never>(() => undefined)),
   ]);
-  note(`task ${taskId}: ${boxes} boxes drawn over REST, as an annotator's program would; look at them: ${settings.cvatUrl ?? urlOf(settings, "labeler")}/tasks/${taskId}`);
+  note(
+    `task ${taskId}: ${boxes} boxes drawn over REST, as an annotator's program would; look at them: ${settings.cvatUrl ?? urlOf(settings, "labeler")}/tasks/${taskId}`,
+  );
   await labelingEnd;
-  note(`annotations are in ${path.relative(settings.root, settings.storage)}/images; the commit: git -C ${path.relative(settings.root, settings.storage)} log -1`);
+  note(
+    `annotations are in ${path.relative(settings.root, settings.storage)}/images; the commit: git -C ${path.relative(settings.root, settings.storage)} log -1`,
+  );
 
   step(`training_pipeline: YOLOv8n from scratch, ${epochs} epochs at ${imgsz} px; this is the long part`);
   note(`loss curves: ${urlOf(settings, "mlflow")}/#/experiments`);
@@ -88,13 +96,17 @@ async function round(): Promise<void> {
   const form = new FormData();
   form.set("file", new Blob([new Uint8Array(test.jpeg)]), "test.jpg");
   const response = await fetch(`${urlOf(settings, "inference")}/predict`, { method: "POST", body: form });
-  const answer = (await response.json()) as { images: { results: { name: string; confidence: number; box: { x1: number; y1: number; x2: number; y2: number } }[] }[] };
+  const answer = (await response.json()) as {
+    images: { results: { name: string; confidence: number; box: { x1: number; y1: number; x2: number; y2: number } }[] }[];
+  };
   if (!response.ok) throw new Error(`/predict answered ${response.status}: ${JSON.stringify(answer)}`);
   const found = answer.images[0]!.results;
   for (const { name, confidence } of found) note(`${name}, ${(confidence * 100).toFixed(0)} %`);
   await writeFile(path.join(folder, "predictions.png"), await drawDetections(test.jpeg, found));
   note(`curl -X POST ${urlOf(settings, "inference")}/predict -F "file=@demo/test.jpg"`);
-  console.log(`\nDone in ${Math.round((Date.now() - started) / 1000)} s. The picture with its boxes: ${path.join(path.relative(settings.root, folder), "predictions.png")}`);
+  console.log(
+    `\nDone in ${Math.round((Date.now() - started) / 1000)} s. The picture with its boxes: ${path.join(path.relative(settings.root, folder), "predictions.png")}`,
+  );
 }
 
 async function waitForModel(sha256: string): Promise<void> {

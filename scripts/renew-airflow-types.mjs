@@ -17,7 +17,10 @@ try {
   const spec = path.join(folder, "openapi.json");
   writeFileSync(spec, JSON.stringify(document));
   // openapi-typescript needs TypeScript 5, and this project uses 7: so it runs from npm's cache, not from node_modules.
-  execFileSync("npm", ["exec", "--yes", "--package=openapi-typescript@7.13.0", "--package=typescript@5.9.3", "--", "openapi-typescript", spec, "-o", target], { cwd: folder, stdio: "inherit" });
+  execFileSync("npm", ["exec", "--yes", "--package=openapi-typescript@7.13.0", "--package=typescript@5.9.3", "--", "openapi-typescript", spec, "-o", target], {
+    cwd: folder,
+    stdio: "inherit",
+  });
   console.log(`${target}: Airflow's API ${document.info.version}`);
 } finally {
   await rm(folder, { recursive: true, force: true });

@@ -23,7 +23,9 @@ async function main() {
   if (limits) console.log(limits);
   if (wants("npm")) {
     const inputs = ["package-lock.json", "package.json", ...workspaces.map((name) => `${name}/package.json`)];
-    await step({ name: "npm packages", inputs, makes: "node_modules/.package-lock.json" }, () => run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]));
+    await step({ name: "npm packages", inputs, makes: "node_modules/.package-lock.json" }, () =>
+      run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
+    );
   }
   if (wants("python")) await pythonEnvironment(python, ".venv", "scripts/python/requirements.lock", "Python environment (Airflow, MLflow, DVC)");
   if (wants("tfjs")) await tfjsBinding();

@@ -60,12 +60,14 @@ function toApiError(error: unknown): ApiError | undefined {
   if (error instanceof ApiError) return error;
   if (error instanceof MulterError) {
     if (error.code === "LIMIT_FILE_SIZE") return new ApiError(413, "too_large", `the file is larger than ${maxFileBytes / 1024 / 1024} MiB`);
-    if (error.code === "LIMIT_UNEXPECTED_FILE") return new ApiError(400, "unexpected_file", `send one file, in a field named "file"; this one came in "${error.field ?? "?"}"`);
+    if (error.code === "LIMIT_UNEXPECTED_FILE")
+      return new ApiError(400, "unexpected_file", `send one file, in a field named "file"; this one came in "${error.field ?? "?"}"`);
     return new ApiError(400, "bad_form", error.message);
   }
   const { status } = error as { status?: number };
   if (status && status >= 400 && status < 500) return new ApiError(status, "bad_request", (error as Error).message);
   // busboy's complaints about a broken multipart body carry no code of their own.
-  if (error instanceof Error && /multipart|boundary|unexpected end of form|malformed part/i.test(error.message)) return new ApiError(400, "bad_form", `the multipart body is broken: ${error.message}`);
+  if (error instanceof Error && /multipart|boundary|unexpected end of form|malformed part/i.test(error.message))
+    return new ApiError(400, "bad_form", `the multipart body is broken: ${error.message}`);
   return undefined;
 }

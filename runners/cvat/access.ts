@@ -5,7 +5,9 @@ import type { CvatClient } from "@airloom/dataset-platform/cvat/client.ts";
 export async function connectCvat({ getConnection, signal }: TaskContext): Promise<CvatClient> {
   const connection = await getConnection("cvat_default");
   if (!connection?.host || !connection.password)
-    throw new TerminalError('Airflow has no connection "cvat_default" with host and password: set CVAT_URL and its log-in in .env, or let npm start begin the labeler');
+    throw new TerminalError(
+      'Airflow has no connection "cvat_default" with host and password: set CVAT_URL and its log-in in .env, or let npm start begin the labeler',
+    );
   const { CvatClient: Client } = await import("@airloom/dataset-platform/cvat/client.ts");
   const url = connection.host.replace(/\/+$/, "");
   const auth = connection.login ? { user: connection.login, password: connection.password } : { token: connection.password };

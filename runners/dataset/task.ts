@@ -20,10 +20,14 @@ export const exportDataset = task("export_dataset", { timeout: "1h" }, async (in
   try {
     const version = await repository.findVersion(input.version);
     const dataset = await exportVersion(repository, version, { parent: path.join(storage.private, "exports"), split: input.split });
-    log.info(`version ${input.version} is commit ${dataset.commit}: ${dataset.train} training and ${dataset.validation} validation images, classes ${dataset.labels.join(", ")}`);
+    log.info(
+      `version ${input.version} is commit ${dataset.commit}: ${dataset.train} training and ${dataset.validation} validation images, classes ${dataset.labels.join(", ")}`,
+    );
     return { ...dataset, labels: [...dataset.labels] };
   } catch (error) {
     // A version that is not there, or too small, is not there on the next try either.
-    throw error instanceof Error && /^(there is no dataset version|dataset version|commit )/.test(error.message) ? new TerminalError(error.message, { cause: error }) : error;
+    throw error instanceof Error && /^(there is no dataset version|dataset version|commit )/.test(error.message)
+      ? new TerminalError(error.message, { cause: error })
+      : error;
   }
 });

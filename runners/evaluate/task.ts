@@ -16,7 +16,10 @@ const agreement = 0.05;
 export const evaluateModel = task(
   "evaluate_model",
   { timeout: "6h" },
-  async (input: { dataset: { folder: string }; trained: { folder: string; runId: string; map50: number; epochs: number }; imgsz: number }, { log }): Promise<Evaluation> => {
+  async (
+    input: { dataset: { folder: string }; trained: { folder: string; runId: string; map50: number; epochs: number }; imgsz: number },
+    { log },
+  ): Promise<Evaluation> => {
     const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
     const { Detector } = await import("@airloom/inference/engine/detector.ts");
     const { evaluate } = await import("@airloom/yolo/metrics/average-precision.ts");
@@ -31,13 +34,20 @@ export const evaluateModel = task(
     }
     await detector.dispose();
     const metrics = evaluate(pictures, data.labels.length);
-    for (const { cls, objects, ap50, ap } of metrics.classes) log.info(`${data.labels[cls]}: ${objects} objects, AP50 ${ap50.toFixed(3)}, AP50-95 ${ap.toFixed(3)}`);
+    for (const { cls, objects, ap50, ap } of metrics.classes)
+      log.info(`${data.labels[cls]}: ${objects} objects, AP50 ${ap50.toFixed(3)}, AP50-95 ${ap.toFixed(3)}`);
     log.info(`ONNX on ${pictures.length} validation images: mAP50 ${metrics.map50.toFixed(3)}, mAP50-95 ${metrics.map.toFixed(3)}`);
     const off = Math.abs(metrics.map50 - input.trained.map50);
-    if (off > agreement) throw new TerminalError(`the ONNX model's mAP50 is ${metrics.map50.toFixed(3)} and the trainer's ${input.trained.map50.toFixed(3)}: they do not agree, so the model is not published`);
+    if (off > agreement)
+      throw new TerminalError(
+        `the ONNX model's mAP50 is ${metrics.map50.toFixed(3)} and the trainer's ${input.trained.map50.toFixed(3)}: they do not agree, so the model is not published`,
+      );
     const timestamp = Date.now();
     const entries = { "onnx/mAP50B": metrics.map50, "onnx/mAP50-95B": metrics.map };
-    await new MlflowClient(platformSettings().mlflowUrl).logMetrics(input.trained.runId, Object.entries(entries).map(([key, value]) => ({ key, value, step: input.trained.epochs, timestamp })));
+    await new MlflowClient(platformSettings().mlflowUrl).logMetrics(
+      input.trained.runId,
+      Object.entries(entries).map(([key, value]) => ({ key, value, step: input.trained.epochs, timestamp })),
+    );
     return { map50: metrics.map50, map: metrics.map, images: pictures.length };
   },
 );

@@ -40,7 +40,10 @@ export class MlflowClient {
   }
 
   async findOrCreateExperiment(name: string): Promise<string> {
-    const found = await this.#api<{ experiment: { experiment_id: string } }>("get", `experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`).catch(ignore("RESOURCE_DOES_NOT_EXIST"));
+    const found = await this.#api<{ experiment: { experiment_id: string } }>(
+      "get",
+      `experiments/get-by-name?experiment_name=${encodeURIComponent(name)}`,
+    ).catch(ignore("RESOURCE_DOES_NOT_EXIST"));
     if (found) return found.experiment.experiment_id;
     const made = await this.#api<{ experiment_id: string }>("post", "experiments/create", { name }).catch(ignore("RESOURCE_ALREADY_EXISTS"));
     return made?.experiment_id ?? this.findOrCreateExperiment(name);
@@ -143,7 +146,7 @@ function describe(error: unknown, what: string, url: string): { failure: Error; 
   const status = error.response?.status;
   const body = error.response?.data as { error_code?: string; message?: string } | string | undefined;
   const said = typeof body === "object" ? body?.message : body;
-  const reason = status ? `answered ${status}: ${String(said ?? "").slice(0, 500)}` : `cannot be reached (${error.code ?? error.message})`;
+  const reason = status ? `answered ${status}: ${(said ?? "").slice(0, 500)}` : `cannot be reached (${error.code ?? error.message})`;
   const failure = new MlflowError(`MLflow at ${url} ${reason} [${what}]`, typeof body === "object" ? body?.error_code : undefined);
   return { failure, temporary: status === undefined || status === 429 || status >= 500 };
 }

@@ -14,7 +14,10 @@ export interface PlatformSettings {
 
 const wanted = (name: string): string => {
   const value = process.env[name];
-  if (!value) throw new TerminalError(`the environment variable ${name} is not set for Airflow's workers: start Airflow with \`npm start\` or compose.yaml, or set it as they do`);
+  if (!value)
+    throw new TerminalError(
+      `the environment variable ${name} is not set for Airflow's workers: start Airflow with \`npm start\` or compose.yaml, or set it as they do`,
+    );
   return value;
 };
 

@@ -50,7 +50,9 @@ async function run({ job, folder }: ChildJob): Promise<void> {
 
 process.once("message", (message: ChildJob) => {
   run(message)
-    .catch((error: unknown) => send({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error), diverged: error instanceof DivergedError }))
+    .catch((error: unknown) =>
+      send({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error), diverged: error instanceof DivergedError }),
+    )
     .finally(() => process.disconnect());
 });
 // Without its parent a training run has nobody to report to.

@@ -31,6 +31,9 @@ function drawCurve({ title, values }: Curve): string {
   const x = (i: number) => pad + (i / Math.max(1, values.length - 1)) * (width - 1.5 * pad);
   const y = (value: number) => height - pad - ((value - low) / (high - low)) * (height - 2 * pad);
   const points = values.flatMap((value, i) => (Number.isFinite(value) ? `${x(i).toFixed(1)},${y(value).toFixed(1)}` : [])).join(" ");
-  const ticks = [low, (low + high) / 2, high].map((value) => `<text x="${pad - 4}" y="${y(value) + 4}" text-anchor="end">${Number(value.toPrecision(2))}</text><path d="M${pad} ${y(value)}H${width - pad / 2}" stroke="#ddd"/>`);
+  const ticks = [low, (low + high) / 2, high].map(
+    (value) =>
+      `<text x="${pad - 4}" y="${y(value) + 4}" text-anchor="end">${Number(value.toPrecision(2))}</text><path d="M${pad} ${y(value)}H${width - pad / 2}" stroke="#ddd"/>`,
+  );
   return `${ticks.join("")}<polyline points="${points}" fill="none" stroke="#15803d" stroke-width="2"/><text x="${width / 2}" y="20" text-anchor="middle" font-size="13">${title}</text><text x="${width / 2}" y="${height - 8}" text-anchor="middle">epoch 1–${values.length}</text>`;
 }

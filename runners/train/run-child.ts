@@ -25,7 +25,12 @@ export async function runTrainingChild(job: ChildJob, signal: AbortSignal, onMes
       child.on("exit", (code, killedBy) => {
         if (end?.kind === "done") resolve();
         else if (end?.kind === "failed") reject(end.diverged ? new TrainingDiverged(end.message) : new Error(end.message));
-        else reject(new Error(`the training process ended early (${killedBy ?? `exit code ${code}`})${killedBy === "SIGKILL" && !signal.aborted ? ": was the machine out of memory?" : ""}`));
+        else
+          reject(
+            new Error(
+              `the training process ended early (${killedBy ?? `exit code ${code}`})${killedBy === "SIGKILL" && !signal.aborted ? ": was the machine out of memory?" : ""}`,
+            ),
+          );
       });
       child.send(job);
     });

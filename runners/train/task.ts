@@ -48,8 +48,23 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
   const runId = await mlflow.createRun(experimentId, `${input.modelName} ${run.runId}`, tags);
   log.info(`MLflow run ${runId}: ${mlflow.url}/#/experiments/${experimentId}/runs/${runId}`);
   try {
-    await mlflow.logParams(runId, { model: "yolov8n", epochs, batch, imgsz: side, seed, split: data.split, dataset_commit: data.commit, train_images: data.train.length, val_images: data.validation.length, labels: data.labels.join(",") });
-    await mlflow.logDataset(runId, { name: "storage/images", digest: data.commit.slice(0, 36), source: JSON.stringify({ commit: data.commit, path: "images.dvc" }) });
+    await mlflow.logParams(runId, {
+      model: "yolov8n",
+      epochs,
+      batch,
+      imgsz: side,
+      seed,
+      split: data.split,
+      dataset_commit: data.commit,
+      train_images: data.train.length,
+      val_images: data.validation.length,
+      labels: data.labels.join(","),
+    });
+    await mlflow.logDataset(runId, {
+      name: "storage/images",
+      digest: data.commit.slice(0, 36),
+      source: JSON.stringify({ commit: data.commit, path: "images.dvc" }),
+    });
     const reports: EpochReport[] = [];
     // One call after another, so that charts grow in order; a failed one ends the training below.
     let logged: Promise<unknown> = Promise.resolve();
@@ -67,7 +82,8 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
     if (failure) throw failure;
 
     await writeResults(folder, reports);
-    for (const name of ["results.csv", "results.png", "best.safetensors", "last.safetensors"]) await mlflow.logArtifact(experimentId, runId, path.join(folder, name), name.startsWith("results") ? "" : "weights");
+    for (const name of ["results.csv", "results.png", "best.safetensors", "last.safetensors"])
+      await mlflow.logArtifact(experimentId, runId, path.join(folder, name), name.startsWith("results") ? "" : "weights");
     await mlflow.endRun(runId, "FINISHED");
     const best = reports.findLast((report) => report.best)!;
     log.info(`best epoch ${best.epoch}: mAP50 ${best.metrics.map50.toFixed(3)}, mAP50-95 ${best.metrics.map.toFixed(3)}`);
@@ -109,5 +125,7 @@ async function writeResults(folder: string, reports: readonly EpochReport[]): Pr
   const { resultsCsv } = await import("./results-csv.ts");
   const { resultsPlot } = await import("./results-plot.ts");
   await writeFile(path.join(folder, "results.csv"), resultsCsv(reports));
-  await sharp(Buffer.from(resultsPlot(reports))).png().toFile(path.join(folder, "results.png"));
+  await sharp(Buffer.from(resultsPlot(reports)))
+    .png()
+    .toFile(path.join(folder, "results.png"));
 }

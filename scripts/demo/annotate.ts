@@ -32,7 +32,11 @@ export async function annotate({ settings, airflow, runId, truth }: AnnotateOpti
 
 /** A client with the log-in that stands in .env. */
 export function annotator({ cvatUrl, env, ports }: StackSettings): CvatClient {
-  if (!cvatUrl) return new CvatClient({ url: `http://127.0.0.1:${ports.labeler}`, auth: { user: env["LABELER_USER"] || "admin", password: env["LABELER_PASSWORD"] ?? "" } });
+  if (!cvatUrl)
+    return new CvatClient({
+      url: `http://127.0.0.1:${ports.labeler}`,
+      auth: { user: env["LABELER_USER"] || "admin", password: env["LABELER_PASSWORD"] ?? "" },
+    });
   const auth = env["CVAT_TOKEN"] ? { token: env["CVAT_TOKEN"] } : { user: env["CVAT_USER"] ?? "", password: env["CVAT_PASSWORD"] ?? "" };
   return new CvatClient({ url: cvatUrl, auth });
 }

@@ -18,5 +18,10 @@ export async function drawDetections(image: Buffer, found: readonly Found[]): Pr
     return `<rect x="${x}" y="${y}" width="${w}" height="${h}" fill="none" stroke="white" stroke-width="5"/><rect x="${x}" y="${y}" width="${w}" height="${h}" fill="none" stroke="#15803d" stroke-width="3"/><text x="${x + 4}" y="${Math.max(18, y - 6)}" font-family="sans-serif" font-size="18" fill="white" stroke="black" stroke-width="3" paint-order="stroke">${text}</text>`;
   });
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${marks.join("")}</svg>`;
-  return sharp(image).autoOrient().resize(width, height).composite([{ input: Buffer.from(svg) }]).png().toBuffer();
+  return sharp(image)
+    .autoOrient()
+    .resize(width, height)
+    .composite([{ input: Buffer.from(svg) }])
+    .png()
+    .toBuffer();
 }

@@ -11,7 +11,14 @@ async function makeVenv(python, folder) {
     throw new SetupError(`${python} cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv.\n${String(cause)}`);
   }
   await run(path.join(root, folder, "bin/python"), [
-    "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", "scripts/python/bootstrap.lock",
+    "-m",
+    "pip",
+    "install",
+    "-q",
+    "--disable-pip-version-check",
+    "--require-hashes",
+    "-r",
+    "scripts/python/bootstrap.lock",
   ]);
 }
 

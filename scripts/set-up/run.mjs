@@ -34,8 +34,7 @@ export async function run(program, args, { env = process.env, cwd = root } = {})
     child.on("close", resolve);
   });
   await new Promise((resolve) => log.end(resolve));
-  if (code !== 0)
-    throw new SetupError(`\`${program} ${args.slice(0, 6).join(" ")}\` failed (exit ${code}).\n\n${tail.trim()}\n\nThe whole log: ${logFile}`);
+  if (code !== 0) throw new SetupError(`\`${program} ${args.slice(0, 6).join(" ")}\` failed (exit ${code}).\n\n${tail.trim()}\n\nThe whole log: ${logFile}`);
 }
 
 /** @param {string[]} files relative to the root @param {string} [extra] */

@@ -23,8 +23,7 @@ with zipfile.ZipFile(wheel) as z:
 
 /** The C++ compiler to call, as an argument list; zig's from PyPI where the machine has none. */
 async function findCompiler() {
-  for (const name of [process.env["CXX"], "g++", "clang++"])
-    if (name && spawnSync(name, ["--version"]).status === 0) return [name];
+  for (const name of [process.env["CXX"], "g++", "clang++"]) if (name && spawnSync(name, ["--version"]).status === 0) return [name];
   const python = path.join(root, ".venv/bin/python");
   await run(python, ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", "scripts/python/zig.lock"]);
   return [python, "-m", "ziglang", "c++"];
@@ -35,9 +34,28 @@ async function build() {
   try {
     // Any CPython's wheel holds the same libraries, so the interpreter that downloads it does not matter.
     await run(path.join(root, ".venv/bin/python"), [
-      "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--implementation", "cp",
-      "--python-version", "3.11", "--abi", "cp311", "--platform", "manylinux_2_17_x86_64", "--platform", "manylinux2014_x86_64",
-      "--require-hashes", "-r", "scripts/python/tensorflow.lock", "-d", work,
+      "-m",
+      "pip",
+      "download",
+      "-q",
+      "--disable-pip-version-check",
+      "--no-deps",
+      "--only-binary=:all:",
+      "--implementation",
+      "cp",
+      "--python-version",
+      "3.11",
+      "--abi",
+      "cp311",
+      "--platform",
+      "manylinux_2_17_x86_64",
+      "--platform",
+      "manylinux2014_x86_64",
+      "--require-hashes",
+      "-r",
+      "scripts/python/tensorflow.lock",
+      "-d",
+      work,
     ]);
     await run(path.join(root, ".venv/bin/python"), ["-c", extract, work, work]);
     const out = path.join(work, "out");
@@ -47,11 +65,20 @@ async function build() {
     const source = path.join(root, "node_modules/@tensorflow/tfjs-node/binding");
     const [compiler = "g++", ...first] = await findCompiler();
     await run(compiler, [
-      ...first, "-O2", "-std=c++17", "-fPIC", "-shared", "-DNAPI_VERSION=8",
-      `-I${path.join(root, "node_modules/node-api-headers/include")}`, `-I${path.join(work, "tensorflow/include")}`,
-      path.join(source, "tfjs_backend.cc"), path.join(source, "tfjs_binding.cc"),
+      ...first,
+      "-O2",
+      "-std=c++17",
+      "-fPIC",
+      "-shared",
+      "-DNAPI_VERSION=8",
+      `-I${path.join(root, "node_modules/node-api-headers/include")}`,
+      `-I${path.join(work, "tensorflow/include")}`,
+      path.join(source, "tfjs_backend.cc"),
+      path.join(source, "tfjs_binding.cc"),
       ...libraries.map((name) => path.join(out, "deps/lib", name)),
-      "-Wl,-rpath,$ORIGIN/../../deps/lib", "-o", path.join(out, "lib/napi-v8/tfjs_binding.node"),
+      "-Wl,-rpath,$ORIGIN/../../deps/lib",
+      "-o",
+      path.join(out, "lib/napi-v8/tfjs_binding.node"),
     ]);
     rmSync(kept, { recursive: true, force: true });
     mkdirSync(path.dirname(kept), { recursive: true });

@@ -2,8 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { SetupError } from "./run.mjs";
 
-const compare = (/** @type {number[]} */ a, /** @type {number[]} */ b) =>
-  a.reduce((order, part, i) => order || part - (b[i] ?? 0), 0);
+const compare = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a.reduce((order, part, i) => order || part - (b[i] ?? 0), 0);
 const parse = (/** @type {string} */ text) => (/(\d+)\.(\d+)(?:\.(\d+))?/.exec(text) ?? []).slice(1, 4).map((part) => Number(part ?? 0));
 
 /** @param {string} program @param {string[]} args */
@@ -22,8 +21,7 @@ export function checkVersions() {
   const candidates = wanted ? [wanted] : ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
   const fits = (/** @type {number[] | undefined} */ v) => v !== undefined && compare(v, [3, 10, 0]) >= 0 && compare(v, [3, 15, 0]) < 0;
   const python = candidates.find((name) => fits(versionOf(name, ["--version"])));
-  if (!python)
-    problems.push(`No Python from 3.10 to 3.14 was found (looked for ${candidates.join(", ")}). Install one, or set PYTHON to its path.`);
+  if (!python) problems.push(`No Python from 3.10 to 3.14 was found (looked for ${candidates.join(", ")}). Install one, or set PYTHON to its path.`);
   if (problems.length > 0) throw new SetupError(problems.join("\n"));
   return /** @type {string} */ (python);
 }

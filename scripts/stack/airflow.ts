@@ -8,9 +8,19 @@ const airflowHome = ({ home }: StackSettings) => path.join(home, "airflow");
 
 /** An Airflow connection as the JSON that an AIRFLOW_CONN_ variable takes. */
 function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
-  if (!cvatUrl) return JSON.stringify({ conn_type: "http", host: `http://127.0.0.1:${ports.labeler}`, login: env["LABELER_USER"] || "admin", password: env["LABELER_PASSWORD"] });
+  if (!cvatUrl)
+    return JSON.stringify({
+      conn_type: "http",
+      host: `http://127.0.0.1:${ports.labeler}`,
+      login: env["LABELER_USER"] || "admin",
+      password: env["LABELER_PASSWORD"],
+    });
   const token = env["CVAT_TOKEN"];
-  return JSON.stringify(token ? { conn_type: "http", host: cvatUrl, password: token } : { conn_type: "http", host: cvatUrl, login: env["CVAT_USER"], password: env["CVAT_PASSWORD"] });
+  return JSON.stringify(
+    token
+      ? { conn_type: "http", host: cvatUrl, password: token }
+      : { conn_type: "http", host: cvatUrl, login: env["CVAT_USER"], password: env["CVAT_PASSWORD"] },
+  );
 }
 
 /** The environment of all Airflow processes, and so of the tasks: Airflow's settings, and where the tasks find things. */

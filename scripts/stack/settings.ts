@@ -41,7 +41,12 @@ export function readSettings(overrides: Readonly<Record<string, string>> = {}): 
     root,
     home: folder("AIRLOOM_HOME", ".airloom"),
     host: env["LISTEN_HOST"] || "127.0.0.1",
-    ports: { airflow: port("AIRFLOW_PORT", 8081), mlflow: port("MLFLOW_PORT", 5000), inference: port("INFERENCE_PORT", 8000), labeler: port("LABELER_PORT", 8080) },
+    ports: {
+      airflow: port("AIRFLOW_PORT", 8081),
+      mlflow: port("MLFLOW_PORT", 5000),
+      inference: port("INFERENCE_PORT", 8000),
+      labeler: port("LABELER_PORT", 8080),
+    },
     storage: folder("STORAGE_DIR", "storage"),
     incoming: folder("INCOMING_DIR", "dataset-platform/incoming"),
     model: folder("MODEL_DIR", "model"),

@@ -60,21 +60,57 @@ async function refuseTakenPorts({ host, ports }: StackSettings, parts: readonly 
 function programsOf(part: PartName, settings: StackSettings): Program[] {
   const { env, home, host, model, ports, root } = settings;
   const base = { PATH: env["PATH"], HOME: env["HOME"], LANG: env["LANG"], LISTEN_HOST: host };
-  const node = (name: PartName, file: string, extra: Record<string, string | undefined>): Program => ({ name, command: process.execPath, args: ["--import", "tsx", file], env: { ...base, ...extra } });
+  const node = (name: PartName, file: string, extra: Record<string, string | undefined>): Program => ({
+    name,
+    command: process.execPath,
+    args: ["--import", "tsx", file],
+    env: { ...base, ...extra },
+  });
   switch (part) {
     case "labeler":
-      return [node(part, "dataset-platform/src/labeler/main.ts", { LABELER_PORT: String(ports.labeler), LABELER_DIR: path.join(home, "labeler"), LABELER_USER: env["LABELER_USER"], LABELER_PASSWORD: env["LABELER_PASSWORD"] })];
+      return [
+        node(part, "dataset-platform/src/labeler/main.ts", {
+          LABELER_PORT: String(ports.labeler),
+          LABELER_DIR: path.join(home, "labeler"),
+          LABELER_USER: env["LABELER_USER"],
+          LABELER_PASSWORD: env["LABELER_PASSWORD"],
+        }),
+      ];
     case "inference":
       return [node(part, "inference/src/main.ts", { INFERENCE_PORT: String(ports.inference), MODEL_DIR: model })];
     case "mlflow": {
       const folder = path.join(home, "mlflow");
       mkdirSync(folder, { recursive: true });
-      const args = ["server", "--host", host, "--port", String(ports.mlflow), "--workers", "1", "--backend-store-uri", `sqlite:///${folder}/mlflow.db`, "--artifacts-destination", path.join(folder, "artifacts")];
+      const args = [
+        "server",
+        "--host",
+        host,
+        "--port",
+        String(ports.mlflow),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        `sqlite:///${folder}/mlflow.db`,
+        "--artifacts-destination",
+        path.join(folder, "artifacts"),
+      ];
       const allowed = ["localhost", "127.0.0.1", "mlflow"].flatMap((name) => [name, `${name}:${ports.mlflow}`]).join(",");
-      return [{ name: part, command: path.join(root, ".venv/bin/mlflow"), args: [...args, "--allowed-hosts", allowed], env: { ...base, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false", MLFLOW_DISABLE_TELEMETRY: "true" } }];
+      return [
+        {
+          name: part,
+          command: path.join(root, ".venv/bin/mlflow"),
+          args: [...args, "--allowed-hosts", allowed],
+          env: { ...base, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false", MLFLOW_DISABLE_TELEMETRY: "true" },
+        },
+      ];
     }
     case "airflow":
-      return airflowPrograms.map((name) => ({ name: `airflow-${name}`, command: path.join(root, ".venv/bin/airflow"), args: [name], env: airflowEnvironment(settings) }));
+      return airflowPrograms.map((name) => ({
+        name: `airflow-${name}`,
+        command: path.join(root, ".venv/bin/airflow"),
+        args: [name],
+        env: airflowEnvironment(settings),
+      }));
   }
 }
 

@@ -37,7 +37,7 @@ export class Supervisor {
 
   start({ name, command, args, env }: Program): void {
     const log = openSync(this.logFile(name), "a", 0o600);
-    const child = spawn(command, [...args], { cwd: this.#cwd, env: env as NodeJS.ProcessEnv, stdio: ["ignore", log, log], detached: true });
+    const child = spawn(command, [...args], { cwd: this.#cwd, env: env, stdio: ["ignore", log, log], detached: true });
     closeSync(log);
     this.#running.set(name, child);
     child.on("error", (error) => this.#onDeath(`${name} could not be started: ${error.message}`));

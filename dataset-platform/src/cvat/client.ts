@@ -30,7 +30,9 @@ const jobSchema = z.object({ id: z.number(), stage: z.string(), state: z.string(
 const requestSchema = z.object({ status: z.string(), message: z.string().nullish() });
 const metaSchema = z.object({ frames: z.array(z.object({ name: z.string(), width: z.number(), height: z.number() })) });
 const annotationsSchema = z.object({
-  shapes: z.array(z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()).readonly(), rotation: z.number().default(0) })),
+  shapes: z.array(
+    z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()).readonly(), rotation: z.number().default(0) }),
+  ),
   tracks: z.array(z.unknown()),
 });
 
@@ -166,10 +168,10 @@ export class CvatClient {
   async #list<T extends z.ZodType>(path: string, item: T): Promise<z.infer<T>[]> {
     const all: z.infer<T>[] = [];
     // `next` names the host as CVAT sees itself, which need not be how we reach it: only its query counts.
-    for (let next: string | null = path; next; ) {
-      const { results, next: following } = (await this.#json("GET", next, page(item))) as { results: z.infer<T>[]; next: string | null };
-      all.push(...results);
-      next = following && new URL(following).pathname + new URL(following).search;
+    for (let next: string | null = path; next;) {
+      const answer: { results: z.infer<T>[]; next: string | null } = await this.#json("GET", next, page(item));
+      all.push(...answer.results);
+      next = answer.next && new URL(answer.next).pathname + new URL(answer.next).search;
     }
     return all;
   }
@@ -194,7 +196,12 @@ export class CvatClient {
     for (let attempt = 1; ; attempt++) {
       let failure: CvatError;
       try {
-        const init = { method, headers: { Authorization: authorization, Accept: "application/vnd.cvat+json, */*", ...headers }, signal: AbortSignal.any(signals), ...(body === undefined ? {} : { body }) };
+        const init = {
+          method,
+          headers: { Authorization: authorization, Accept: "application/vnd.cvat+json, */*", ...headers },
+          signal: AbortSignal.any(signals),
+          ...(body === undefined ? {} : { body }),
+        };
         const response = await fetch(`${url}${path}`, init);
         if (response.ok) return response;
         const text = (await response.text()).slice(0, 500);
@@ -221,8 +228,15 @@ function readable(text: string): string {
     const body = JSON.parse(text) as unknown;
     if (Array.isArray(body)) return body.join("; ");
     if (typeof body === "object" && body !== null && "detail" in body) return String(body.detail);
-    return Object.entries(body as Record<string, unknown>).map(([field, why]) => `${field}: ${String(why)}`).join("; ");
+    return Object.entries(body as Record<string, unknown>)
+      .map(([field, why]) => `${field}: ${String(why)}`)
+      .join("; ");
   } catch {
-    return text.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim() || "no reason given";
+    return (
+      text
+        .replace(/<[^>]*>/g, " ")
+        .replace(/\s+/g, " ")
+        .trim() || "no reason given"
+    );
   }
 }

@@ -14,8 +14,19 @@ export interface StoreOptions {
 }
 
 /** Writes a task's boxes as label files beside the batch's images. Repeating it gives the same files. */
-export async function storeAnnotations({ cvat, registry, storage, taskId, batchId }: StoreOptions): Promise<{ images: number; boxes: number; warnings: string[] }> {
-  const [frames, annotations, images, task] = await Promise.all([cvat.frames(taskId), cvat.annotations(taskId), registry.imagesOfBatch(batchId), cvat.task(taskId)]);
+export async function storeAnnotations({
+  cvat,
+  registry,
+  storage,
+  taskId,
+  batchId,
+}: StoreOptions): Promise<{ images: number; boxes: number; warnings: string[] }> {
+  const [frames, annotations, images, task] = await Promise.all([
+    cvat.frames(taskId),
+    cvat.annotations(taskId),
+    registry.imagesOfBatch(batchId),
+    cvat.task(taskId),
+  ]);
   const warnings: string[] = [];
   if (annotations.tracks.length > 0) warnings.push(`${annotations.tracks.length} tracks were left out: only shapes on single pictures are taken`);
   const labels = new Map((await cvat.labelsOfTask(task.id)).map((label) => [label.id, label.name]));

@@ -37,14 +37,43 @@ export function labelerApp(state: LabelerState, credentials: Credentials, log: L
   const page = fileURLToPath(new URL("./page/", import.meta.url));
   app.use(express.static(page));
   // The address of a task that people know from CVAT, and that the pipeline's log gives.
-  app.get("/tasks/:id", (_req, res) => void res.sendFile(`${page}index.html`));
+  app.get("/tasks/:id", (_req, res) => res.sendFile(`${page}index.html`));
 
   app.use("/api", auth.throttle, acceptable, jsonOnly, express.json({ limit: "32mb" }));
-  app.get("/api/server/about", route((_req, res) => sendJson(res, { name: "Airloom labeler", description: "Speaks the part of CVAT's REST API that Airloom uses.", version: cvatVersion, logo_url: "", subtitle: "" })));
+  app.get(
+    "/api/server/about",
+    route((_req, res) =>
+      sendJson(res, {
+        name: "Airloom labeler",
+        description: "Speaks the part of CVAT's REST API that Airloom uses.",
+        version: cvatVersion,
+        logo_url: "",
+        subtitle: "",
+      }),
+    ),
+  );
   app.post("/api/auth/login", auth.login);
   app.use("/api", auth.require);
-  app.post("/api/auth/logout", route((_req, res) => sendJson(res.clearCookie("sessionid").clearCookie("csrftoken"), { detail: "Successfully logged out." })));
-  app.get("/api/users/self", route((req, res) => sendJson(res, { ...userView({ state, base: baseUrl(req), user }), email: "", groups: ["admin"], is_staff: true, is_superuser: true, is_active: true, last_login: null, date_joined: null, has_analytics_access: false })));
+  app.post(
+    "/api/auth/logout",
+    route((_req, res) => sendJson(res.clearCookie("sessionid").clearCookie("csrftoken"), { detail: "Successfully logged out." })),
+  );
+  app.get(
+    "/api/users/self",
+    route((req, res) =>
+      sendJson(res, {
+        ...userView({ state, base: baseUrl(req), user }),
+        email: "",
+        groups: ["admin"],
+        is_staff: true,
+        is_superuser: true,
+        is_active: true,
+        last_login: null,
+        date_joined: null,
+        has_analytics_access: false,
+      }),
+    ),
+  );
   app.use("/api", projectRoutes(state, user), taskRoutes(state, user), taskDataRoutes(state, requests), exportRoutes(state, requests));
   app.use("/api", (req, _res, next) => next(otherMethod(req.method, req.path)));
   app.use((_req, res) => void res.status(404).type("text").send("Not found"));
@@ -82,7 +111,8 @@ function errors(log: Logger): ErrorRequestHandler {
       if (typeof error.body === "string") return void res.status(error.status).type("text/html").send(error.body);
       return sendJson(res, error.body, error.status);
     }
-    if (error instanceof multer.MulterError) return sendJson(res, { detail: `${error.message}${error.field ? ` (${error.field})` : ""}` }, error.code === "LIMIT_FILE_SIZE" ? 413 : 400);
+    if (error instanceof multer.MulterError)
+      return sendJson(res, { detail: `${error.message}${error.field ? ` (${error.field})` : ""}` }, error.code === "LIMIT_FILE_SIZE" ? 413 : 400);
     const { status, type } = error as { status?: number; type?: string };
     if (type === "entity.parse.failed") return sendJson(res, { detail: `JSON parse error - ${(error as Error).message}` }, 400);
     if (status && status < 500) return sendJson(res, { detail: (error as Error).message }, status);

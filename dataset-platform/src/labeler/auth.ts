@@ -48,7 +48,8 @@ export function authentication(credentials: Credentials): { login: RequestHandle
     const [scheme = "", value = ""] = (req.get("authorization") ?? "").split(" ");
     const challenge = { "WWW-Authenticate": "Token" };
     if (value === "") {
-      if (!same(cookie(req, "sessionid") ?? "", session)) return next(new HttpError(401, { detail: "Authentication credentials were not provided." }, challenge));
+      if (!same(cookie(req, "sessionid") ?? "", session))
+        return next(new HttpError(401, { detail: "Authentication credentials were not provided." }, challenge));
       // A page of another site can make a browser send the cookie, but cannot read it to repeat it in a header.
       const csrf = cookie(req, "csrftoken");
       const safe = ["GET", "HEAD", "OPTIONS"].includes(req.method);

@@ -13,38 +13,65 @@ import type { LabelerState, Task } from "./state.ts";
 export function exportRoutes(state: LabelerState, requests: RequestLog): Router {
   const router = Router({ strict: true, caseSensitive: true });
   for (const kind of ["project", "task", "job"] as const) {
-    router.post(`/${kind}s/:id/dataset/export`, route((req, res) => {
-      const id = idOf(req);
-      const tasks = tasksOf(state, kind, id);
-      const format = query(req, "format");
-      if (!format) throw new HttpError(400, { format: ["This field is required."] });
-      const write = exportFormats[format];
-      if (!write) throw new HttpError(400, { detail: `Unknown format specified for the request. This server has ${Object.keys(exportFormats).join(", ")}.` });
-      const withImages = /^true$/i.test(query(req, "save_images") ?? "");
-      const part = withImages ? "dataset" : "annotations";
-      const rqId = `action=export&target=${kind}&target_id=${id}&user_id=1&format=${format.replaceAll(" ", "_").replaceAll(".", "~")}&subresource=${part}`;
-      const operation = { type: `export:${part}`, target: kind, task: kind === "project" ? undefined : tasks[0], format, ...(kind === "project" ? { project: id } : {}), ...(kind === "job" ? { job: id } : {}) };
-      const resultPath = `/api/${kind}s/${id}/dataset/download?rq_id=${encodeURIComponent(rqId)}`;
-      requests.run(operation, rqId, resultPath, async () => {
-        const ready = tasks.filter((task) => task.data === "ready");
-        if (ready.length === 0) throw new Error("there is no task with data to export\n");
-        const entries = await withUniqueNames(state, ready);
-        await writeZip(state, zipFile(state, rqId), write(entries, state.labelsOfTask(ready[0]!), withImages));
-      });
-      sendJson(res, { rq_id: rqId }, 202);
-    }));
-    router.get(`/${kind}s/:id/dataset/download`, route(async (req, res) => {
-      tasksOf(state, kind, idOf(req));
-      const rqId = query(req, "rq_id") ?? "";
-      const file = zipFile(state, rqId);
-      const known = rqId.includes(`target=${kind}&target_id=${idOf(req)}&`) && (await access(file).then(() => true, () => false));
-      if (!known) throw new HttpError(400, "Unknown export request id");
-      res.type("application/zip").set("Content-Disposition", `attachment; filename="${kind}_${idOf(req)}.zip"`).sendFile(file, { dotfiles: "allow" });
-    }));
+    router.post(
+      `/${kind}s/:id/dataset/export`,
+      route((req, res) => {
+        const id = idOf(req);
+        const tasks = tasksOf(state, kind, id);
+        const format = query(req, "format");
+        if (!format) throw new HttpError(400, { format: ["This field is required."] });
+        const write = exportFormats[format];
+        if (!write) throw new HttpError(400, { detail: `Unknown format specified for the request. This server has ${Object.keys(exportFormats).join(", ")}.` });
+        const withImages = /^true$/i.test(query(req, "save_images") ?? "");
+        const part = withImages ? "dataset" : "annotations";
+        const rqId = `action=export&target=${kind}&target_id=${id}&user_id=1&format=${format.replaceAll(" ", "_").replaceAll(".", "~")}&subresource=${part}`;
+        const operation = {
+          type: `export:${part}`,
+          target: kind,
+          task: kind === "project" ? undefined : tasks[0],
+          format,
+          ...(kind === "project" ? { project: id } : {}),
+          ...(kind === "job" ? { job: id } : {}),
+        };
+        const resultPath = `/api/${kind}s/${id}/dataset/download?rq_id=${encodeURIComponent(rqId)}`;
+        requests.run(operation, rqId, resultPath, async () => {
+          const ready = tasks.filter((task) => task.data === "ready");
+          if (ready.length === 0) throw new Error("there is no task with data to export\n");
+          const entries = await withUniqueNames(state, ready);
+          await writeZip(state, zipFile(state, rqId), write(entries, state.labelsOfTask(ready[0]!), withImages));
+        });
+        sendJson(res, { rq_id: rqId }, 202);
+      }),
+    );
+    router.get(
+      `/${kind}s/:id/dataset/download`,
+      route(async (req, res) => {
+        tasksOf(state, kind, idOf(req));
+        const rqId = query(req, "rq_id") ?? "";
+        const file = zipFile(state, rqId);
+        const known =
+          rqId.includes(`target=${kind}&target_id=${idOf(req)}&`) &&
+          (await access(file).then(
+            () => true,
+            () => false,
+          ));
+        if (!known) throw new HttpError(400, "Unknown export request id");
+        res
+          .type("application/zip")
+          .set("Content-Disposition", `attachment; filename="${kind}_${idOf(req)}.zip"`)
+          .sendFile(file, { dotfiles: "allow" });
+      }),
+    );
   }
-  router.get("/requests", route((req, res) => sendPage(req, res, requests.all(req))));
+  router.get(
+    "/requests",
+    route((req, res) => sendPage(req, res, requests.all(req))),
+  );
   // Ids hold "&" and "=", encoded or not.
-  router.get("/requests/:id", route((req, res) => sendJson(res, requests.view(req, String(req.params["id"])))));
+  router.get(
+    "/requests/:id",
+    route((req, res) => sendJson(res, requests.view(req, String(req.params["id"])))),
+  );
   return router;
 }
 

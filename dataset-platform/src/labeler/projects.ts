@@ -29,10 +29,19 @@ export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.infe
 const palette = ["#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#f032e6"];
 
 /** Adds, renames and removes labels of a project or task as a PATCH asks. */
-export async function applyLabels(state: LabelerState, owner: { projectId: number | null; taskId: number | null }, inputs: readonly LabelInput[]): Promise<void> {
+export async function applyLabels(
+  state: LabelerState,
+  owner: { projectId: number | null; taskId: number | null },
+  inputs: readonly LabelInput[],
+): Promise<void> {
   const present = () => state.labels.filter((label) => label.projectId === owner.projectId && label.taskId === owner.taskId);
   const removed = inputs.filter((input) => input.deleted).map((input) => input.id);
-  const names = [...present().filter((label) => !inputs.some((input) => input.id === label.id)).map((label) => label.name), ...inputs.filter((i) => !i.deleted).flatMap((i) => i.name ?? [])];
+  const names = [
+    ...present()
+      .filter((label) => !inputs.some((input) => input.id === label.id))
+      .map((label) => label.name),
+    ...inputs.filter((i) => !i.deleted).flatMap((i) => i.name ?? []),
+  ];
   if (new Set(names).size < names.length) throw new HttpError(400, ["All label names must be unique"]);
   for (const input of inputs) {
     const old = input.id === undefined ? undefined : present().find((label) => label.id === input.id);
@@ -61,44 +70,69 @@ export function projectRoutes(state: LabelerState, user: string): Router {
     return project;
   };
 
-  router.get("/projects", route((req, res) => {
-    const name = query(req, "name");
-    const found = state.projects.filter((project) => name === undefined || project.name === name).toSorted((a, b) => b.id - a.id);
-    sendPage(req, res, found.map((project) => projectView({ state, base: baseUrl(req), user }, project)));
-  }));
-  router.post("/projects", route(async (req, res) => {
-    const { name, labels } = parseBody(projectInput, req.body);
-    const names = labels.map((label) => label.name);
-    if (new Set(names).size < names.length) throw new HttpError(400, ["All label names must be unique"]);
-    const now = new Date().toISOString();
-    const project = state.add("projects", { id: state.newId("project"), name, created: now, updated: now });
-    await applyLabels(state, { projectId: project.id, taskId: null }, labels);
-    await state.save();
-    const base = baseUrl(req);
-    res.location(`${base}/api/projects/${project.id}`);
-    sendJson(res, projectView({ state, base, user }, project), 201);
-  }));
-  router.get("/projects/:id", route((req, res) => sendJson(res, projectView({ state, base: baseUrl(req), user }, find(idOf(req))))));
-  router.patch("/projects/:id", route(async (req, res) => {
-    const project = find(idOf(req));
-    const { name, labels } = parseBody(projectPatch, req.body);
-    if (labels) await applyLabels(state, { projectId: project.id, taskId: null }, labels);
-    project.name = name ?? project.name;
-    project.updated = new Date().toISOString();
-    await state.save();
-    sendJson(res, projectView({ state, base: baseUrl(req), user }, project));
-  }));
-  router.delete("/projects/:id", route(async (req, res) => {
-    await state.removeProject(find(idOf(req)).id);
-    res.status(204).end();
-  }));
+  router.get(
+    "/projects",
+    route((req, res) => {
+      const name = query(req, "name");
+      const found = state.projects.filter((project) => name === undefined || project.name === name).toSorted((a, b) => b.id - a.id);
+      sendPage(
+        req,
+        res,
+        found.map((project) => projectView({ state, base: baseUrl(req), user }, project)),
+      );
+    }),
+  );
+  router.post(
+    "/projects",
+    route(async (req, res) => {
+      const { name, labels } = parseBody(projectInput, req.body);
+      const names = labels.map((label) => label.name);
+      if (new Set(names).size < names.length) throw new HttpError(400, ["All label names must be unique"]);
+      const now = new Date().toISOString();
+      const project = state.add("projects", { id: state.newId("project"), name, created: now, updated: now });
+      await applyLabels(state, { projectId: project.id, taskId: null }, labels);
+      await state.save();
+      const base = baseUrl(req);
+      res.location(`${base}/api/projects/${project.id}`);
+      sendJson(res, projectView({ state, base, user }, project), 201);
+    }),
+  );
+  router.get(
+    "/projects/:id",
+    route((req, res) => sendJson(res, projectView({ state, base: baseUrl(req), user }, find(idOf(req))))),
+  );
+  router.patch(
+    "/projects/:id",
+    route(async (req, res) => {
+      const project = find(idOf(req));
+      const { name, labels } = parseBody(projectPatch, req.body);
+      if (labels) await applyLabels(state, { projectId: project.id, taskId: null }, labels);
+      project.name = name ?? project.name;
+      project.updated = new Date().toISOString();
+      await state.save();
+      sendJson(res, projectView({ state, base: baseUrl(req), user }, project));
+    }),
+  );
+  router.delete(
+    "/projects/:id",
+    route(async (req, res) => {
+      await state.removeProject(find(idOf(req)).id);
+      res.status(204).end();
+    }),
+  );
 
-  router.get("/labels", route((req, res) => sendPage(req, res, labelsFor(state, query(req, "project_id"), query(req, "task_id"), query(req, "job_id")).map(labelView))));
-  router.get("/labels/:id", route((req, res) => {
-    const label = state.labels.find(({ id }) => id === idOf(req));
-    if (!label) throw notFound("Label");
-    sendJson(res, labelView(label));
-  }));
+  router.get(
+    "/labels",
+    route((req, res) => sendPage(req, res, labelsFor(state, query(req, "project_id"), query(req, "task_id"), query(req, "job_id")).map(labelView))),
+  );
+  router.get(
+    "/labels/:id",
+    route((req, res) => {
+      const label = state.labels.find(({ id }) => id === idOf(req));
+      if (!label) throw notFound("Label");
+      sendJson(res, labelView(label));
+    }),
+  );
   return router;
 }
 

@@ -43,71 +43,102 @@ export function taskDataRoutes(state: LabelerState, requests: RequestLog): Route
     if (task.data === "ready" || task.data === "failed") return next(new HttpError(400, ["Adding more data is not supported"]));
     next();
   });
-  router.post(paths, upload.any(), route(async (req, res) => {
-    const task = findTask(state, idOf(req));
-    if (req.get("tus-resumable") !== undefined) return startTus(req, state, task, (headers) => res.status(201).set(headers).end());
-    if (req.get("upload-start") !== undefined) {
-      task.data = "uploading";
-      await state.save();
-      res.status(202).end();
-      return;
-    }
-    await keepFiles(state, task, (req.files ?? []) as Express.Multer.File[]);
-    if (req.get("upload-multiple") !== undefined) {
-      res.status(200).end();
-      return;
-    }
-    const id = requests.run({ type: "create:task", target: "task", task, format: null }, `action=create&target=task&target_id=${task.id}`, null, () =>
-      finishUpload(state, task, req.body as Record<string, unknown>),
-    );
-    sendJson(res, { rq_id: id }, 202);
-  }));
+  router.post(
+    paths,
+    upload.any(),
+    route(async (req, res) => {
+      const task = findTask(state, idOf(req));
+      if (req.get("tus-resumable") !== undefined) return startTus(req, state, task, (headers) => res.status(201).set(headers).end());
+      if (req.get("upload-start") !== undefined) {
+        task.data = "uploading";
+        await state.save();
+        res.status(202).end();
+        return;
+      }
+      await keepFiles(state, task, (req.files ?? []) as Express.Multer.File[]);
+      if (req.get("upload-multiple") !== undefined) {
+        res.status(200).end();
+        return;
+      }
+      const id = requests.run({ type: "create:task", target: "task", task, format: null }, `action=create&target=task&target_id=${task.id}`, null, () =>
+        finishUpload(state, task, req.body as Record<string, unknown>),
+      );
+      sendJson(res, { rq_id: id }, 202);
+    }),
+  );
 
   const partFile = (req: Request) => {
     const name = String(req.params["upload"]);
     if (!/^[\w-]{10,80}$/.test(name)) throw new HttpError(404, { detail: "Not found." });
     return path.join(state.dataFolder(idOf(req)), `.${name}.tus`);
   };
-  const offsetOf = async (file: string) => (await stat(file).catch(() => { throw new HttpError(404, { detail: "Not found." }); })).size;
-  router.head("/tasks/:id/data/:upload", route(async (req, res) => {
-    const { length } = await tusInfo(partFile(req));
-    res.set({ ...tusHeaders, "Upload-Offset": String(await offsetOf(partFile(req))), "Upload-Length": String(length) }).status(200).end();
-  }));
-  router.patch("/tasks/:id/data/:upload", route(async (req, res) => {
-    const file = partFile(req);
-    const { name, length } = await tusInfo(file);
-    const offset = await offsetOf(file);
-    if (Number(req.get("upload-offset")) !== offset) throw new HttpError(409, "", tusHeaders);
-    await pipeline(req, createWriteStream(file, { flags: "a" }));
-    const now = await offsetOf(file);
-    if (now > length) throw new HttpError(413, { detail: `More bytes than the announced ${length}.` });
-    if (now === length) {
-      await rename(file, path.join(state.dataFolder(idOf(req)), name));
-      await rm(`${file}.json`, { force: true });
-    }
-    res.status(204).set({ ...tusHeaders, "Upload-Offset": String(now) }).end();
-  }));
+  const offsetOf = async (file: string) =>
+    (
+      await stat(file).catch(() => {
+        throw new HttpError(404, { detail: "Not found." });
+      })
+    ).size;
+  router.head(
+    "/tasks/:id/data/:upload",
+    route(async (req, res) => {
+      const { length } = await tusInfo(partFile(req));
+      res
+        .set({ ...tusHeaders, "Upload-Offset": String(await offsetOf(partFile(req))), "Upload-Length": String(length) })
+        .status(200)
+        .end();
+    }),
+  );
+  router.patch(
+    "/tasks/:id/data/:upload",
+    route(async (req, res) => {
+      const file = partFile(req);
+      const { name, length } = await tusInfo(file);
+      const offset = await offsetOf(file);
+      if (Number(req.get("upload-offset")) !== offset) throw new HttpError(409, "", tusHeaders);
+      await pipeline(req, createWriteStream(file, { flags: "a" }));
+      const now = await offsetOf(file);
+      if (now > length) throw new HttpError(413, { detail: `More bytes than the announced ${length}.` });
+      if (now === length) {
+        await rename(file, path.join(state.dataFolder(idOf(req)), name));
+        await rm(`${file}.json`, { force: true });
+      }
+      res
+        .status(204)
+        .set({ ...tusHeaders, "Upload-Offset": String(now) })
+        .end();
+    }),
+  );
 
-  router.get("/tasks/:id/data/meta", route((req, res) => sendJson(res, metaView(findTask(state, idOf(req))))));
-  router.get("/jobs/:id/data/meta", route((req, res) => {
-    const job = state.jobs.find(({ id }) => id === idOf(req));
-    if (!job) throw new HttpError(404, { detail: "No Job matches the given query." });
-    sendJson(res, metaView(findTask(state, job.taskId)));
-  }));
-  router.get(paths, route((req, res) => {
-    const task = findTask(state, idOf(req));
-    if (query(req, "type") !== "frame") throw new HttpError(400, ["Only type=frame is offered here"]);
-    const frame = task.frames[Number(query(req, "number"))];
-    if (!frame) throw new HttpError(404, { detail: `Frame ${query(req, "number")} does not exist` });
-    res.sendFile(path.join(state.dataFolder(task.id), frame.name), { dotfiles: "allow" });
-  }));
+  router.get(
+    "/tasks/:id/data/meta",
+    route((req, res) => sendJson(res, metaView(findTask(state, idOf(req))))),
+  );
+  router.get(
+    "/jobs/:id/data/meta",
+    route((req, res) => {
+      const job = state.jobs.find(({ id }) => id === idOf(req));
+      if (!job) throw new HttpError(404, { detail: "No Job matches the given query." });
+      sendJson(res, metaView(findTask(state, job.taskId)));
+    }),
+  );
+  router.get(
+    paths,
+    route((req, res) => {
+      const task = findTask(state, idOf(req));
+      if (query(req, "type") !== "frame") throw new HttpError(400, ["Only type=frame is offered here"]);
+      const frame = task.frames[Number(query(req, "number"))];
+      if (!frame) throw new HttpError(404, { detail: `Frame ${query(req, "number")} does not exist` });
+      res.sendFile(path.join(state.dataFolder(task.id), frame.name), { dotfiles: "allow" });
+    }),
+  );
   return router;
 }
 
 /** A flat, harmless file name; 400 for one that is none. */
 function flatName(name: string): string {
   const flat = path.basename(name.replaceAll("\\", "/"));
-  if (flat === "" || flat.startsWith(".") || /[\u0000-\u001f]/.test(flat) || Buffer.byteLength(flat) > 200) throw new HttpError(400, [`${JSON.stringify(name)} is not a file name that can be kept`]);
+  if (flat === "" || flat.startsWith(".") || /[\u0000-\u001f]/.test(flat) || Buffer.byteLength(flat) > 200)
+    throw new HttpError(400, [`${JSON.stringify(name)} is not a file name that can be kept`]);
   return flat;
 }
 
@@ -116,7 +147,10 @@ async function keepFiles(state: LabelerState, task: Task, files: readonly Expres
     // multer reads names as latin1; they are UTF-8.
     const name = flatName(Buffer.from(file.originalname, "latin1").toString("utf8"));
     const target = path.join(state.dataFolder(task.id), name);
-    const taken = await access(target).then(() => true, () => false);
+    const taken = await access(target).then(
+      () => true,
+      () => false,
+    );
     if (taken) throw new HttpError(409, [`File name ${name} is used twice in this task`]);
     await rename(file.path, target);
   }
@@ -129,7 +163,10 @@ async function startTus(req: Request, state: LabelerState, task: Task, created: 
   const name = flatName(Buffer.from(encoded, "base64").toString());
   const folder = state.dataFolder(task.id);
   await mkdir(folder, { recursive: true });
-  const taken = await access(path.join(folder, name)).then(() => true, () => false);
+  const taken = await access(path.join(folder, name)).then(
+    () => true,
+    () => false,
+  );
   if (taken) throw new HttpError(409, "", tusHeaders);
   const id = `1_${randomUUID()}`;
   await writeFile(path.join(folder, `.${id}.tus`), "");
@@ -138,7 +175,9 @@ async function startTus(req: Request, state: LabelerState, task: Task, created: 
 }
 
 async function tusInfo(file: string): Promise<{ name: string; length: number }> {
-  const text = await readFile(`${file}.json`, "utf8").catch(() => { throw new HttpError(404, { detail: "Not found." }); });
+  const text = await readFile(`${file}.json`, "utf8").catch(() => {
+    throw new HttpError(404, { detail: "Not found." });
+  });
   return JSON.parse(text) as { name: string; length: number };
 }
 
@@ -155,7 +194,7 @@ async function finishUpload(state: LabelerState, task: Task, fields: Record<stri
   const present = (await readdir(folder).catch(() => [])).filter((name) => !name.startsWith("."));
   if (present.length === 0) await fail("No media data found\n");
   const frames: Frame[] = [];
-  for (const name of sortNames(present, String(fields["sorting_method"] ?? "lexicographical"))) {
+  for (const name of sortNames(present, fields["sorting_method"])) {
     try {
       const { autoOrient } = await sharp(path.join(folder, name), { limitInputPixels: maxPixels }).metadata();
       frames.push({ name, width: autoOrient.width, height: autoOrient.height });
@@ -169,7 +208,7 @@ async function finishUpload(state: LabelerState, task: Task, fields: Record<stri
   await state.save();
 }
 
-function sortNames(names: readonly string[], method: string): string[] {
+function sortNames(names: readonly string[], method: unknown): string[] {
   if (method === "natural") return names.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true }));
   return names.toSorted((a, b) => (a < b ? -1 : 1));
 }

@@ -77,7 +77,8 @@ export function taskView(context: ViewContext, task: Task) {
   };
 }
 
-const jobStatus = (job: Job) => (job.stage === "acceptance" && job.state === "completed" ? "completed" : job.stage === "annotation" ? "annotation" : "validation");
+const jobStatus = (job: Job) =>
+  job.stage === "acceptance" && job.state === "completed" ? "completed" : job.stage === "annotation" ? "annotation" : "validation";
 
 function taskStatus(jobs: readonly Job[]): string {
   const found = jobs.map(jobStatus);

@@ -88,7 +88,19 @@ export class Registry {
    * The batch of a run: the one it chose before, or up to `size` images of a source that no batch has yet, oldest first.
    * Undefined where there is none. Two runs at once never get the same image.
    */
-  async claimBatch({ id, runId, sourceId, size, now }: { id: string; runId: string; sourceId: string; size: number; now: string }): Promise<BatchRow | undefined> {
+  async claimBatch({
+    id,
+    runId,
+    sourceId,
+    size,
+    now,
+  }: {
+    id: string;
+    runId: string;
+    sourceId: string;
+    size: number;
+    now: string;
+  }): Promise<BatchRow | undefined> {
     const before = await this.#db.selectFrom("batches").selectAll().where("run_id", "=", runId).executeTakeFirst();
     if (before) return before;
     return this.#db.transaction().execute(async (trx) => {

@@ -15,7 +15,13 @@ export interface StorageLayout {
 export function storageLayout(root: string): StorageLayout {
   const full = path.resolve(root);
   const hidden = path.join(full, ".airloom");
-  return { root: full, images: path.join(full, "images"), classes: path.join(full, "classes.txt"), private: hidden, registry: path.join(hidden, "registry.db") };
+  return {
+    root: full,
+    images: path.join(full, "images"),
+    classes: path.join(full, "classes.txt"),
+    private: hidden,
+    registry: path.join(hidden, "registry.db"),
+  };
 }
 
 const shaPattern = /^[0-9a-f]{64}$/;

@@ -84,7 +84,8 @@ export class DataRepository {
     if (!commit) throw new Error(`there is no dataset version "${name}": give HEAD, or a ${await this.#knownNames()}`);
     const text = await this.#git.tryShow(commit, pointer);
     const oid = text === undefined ? undefined : (parse(text) as { outs?: { md5?: string }[] }).outs?.[0]?.md5;
-    if (!oid || !/^[0-9a-f]{32}\.dir$/.test(oid)) throw new Error(`commit ${commit.slice(0, 12)} ("${name}") holds no dataset: ${pointer} is missing or is no DVC pointer`);
+    if (!oid || !/^[0-9a-f]{32}\.dir$/.test(oid))
+      throw new Error(`commit ${commit.slice(0, 12)} ("${name}") holds no dataset: ${pointer} is missing or is no DVC pointer`);
     await this.#fetchMissing(oid);
     const classes = ((await this.#git.tryShow(commit, "classes.txt")) ?? "").split("\n").filter((line) => line !== "");
     return { commit, classes, entries: await readDirObject(this.#cache, oid) };
@@ -96,8 +97,11 @@ export class DataRepository {
   }
 
   async #knownNames(): Promise<string> {
-    const refs = (await this.#git.tryRun(["for-each-ref", "--count=20", "--format=%(refname:short)", "refs/heads", "refs/tags"]))?.split("\n").filter(Boolean) ?? [];
-    return refs.length > 0 ? `branch, tag or commit (branches and tags: ${refs.join(", ")})` : "branch, tag or commit (nothing was committed yet: run labeling_pipeline first)";
+    const refs =
+      (await this.#git.tryRun(["for-each-ref", "--count=20", "--format=%(refname:short)", "refs/heads", "refs/tags"]))?.split("\n").filter(Boolean) ?? [];
+    return refs.length > 0
+      ? `branch, tag or commit (branches and tags: ${refs.join(", ")})`
+      : "branch, tag or commit (nothing was committed yet: run labeling_pipeline first)";
   }
 
   /** Brings objects of a version that this cache lacks from the remote; the work tree stays as it is. */
@@ -135,7 +139,7 @@ export class DataRepository {
     try {
       await execa(dvc, [...args], { cwd: storage.root, env });
     } catch (cause) {
-      const said = cause instanceof ExecaError ? String(cause.stderr || cause.shortMessage) : String(cause);
+      const said = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : String(cause);
       throw new Error(`dvc ${args[0]} failed in ${storage.root}: ${said.trim().slice(-2000)}`, { cause });
     }
   }

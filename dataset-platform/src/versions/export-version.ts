@@ -37,7 +37,11 @@ const keep = 5;
  * Lays a version out beneath `parent`, hard-linked, so that it costs no space and the work tree stays as it is. An export of
  * the same version and split is used again.
  */
-export async function exportVersion(repository: DataRepository, version: DatasetVersion, { parent, split }: { parent: string; split: number }): Promise<ExportedDataset> {
+export async function exportVersion(
+  repository: DataRepository,
+  version: DatasetVersion,
+  { parent, split }: { parent: string; split: number },
+): Promise<ExportedDataset> {
   const folder = path.join(parent, `${version.commit.slice(0, 12)}-${split}`);
   if (!(await isThere(path.join(folder, "data.json")))) {
     const temporary = `${folder}.${process.pid}.tmp`;
@@ -59,7 +63,9 @@ async function layOut(repository: DataRepository, { commit, classes, entries }: 
   const labelled = new Map(entries.filter(({ relpath }) => relpath.endsWith(".txt")).map((entry) => [path.parse(entry.relpath).name, entry]));
   const images = entries.filter(({ relpath }) => !relpath.endsWith(".txt") && labelled.has(path.parse(relpath).name));
   if (images.length < 2)
-    throw new Error(`dataset version ${commit.slice(0, 12)} has ${images.length} labelled images, and training needs at least two: run labeling_pipeline and finish its labeling task first`);
+    throw new Error(
+      `dataset version ${commit.slice(0, 12)} has ${images.length} labelled images, and training needs at least two: run labeling_pipeline and finish its labeling task first`,
+    );
   const parts = splitBy(images, ({ relpath }) => path.parse(relpath).name, split);
   const place = async (part: typeof images, name: string): Promise<ExportedImage[]> => {
     await mkdir(path.join(folder, "images", name), { recursive: true });

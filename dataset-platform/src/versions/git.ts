@@ -28,7 +28,7 @@ export class Git {
       const { stdout } = await execa("git", [...args], input === undefined ? options : { ...options, input });
       return stdout;
     } catch (cause) {
-      const said = cause instanceof ExecaError ? String(cause.stderr || cause.shortMessage) : String(cause);
+      const said = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : String(cause);
       throw new GitError(`git ${args[0]} failed in ${this.#folder}: ${said.trim()}`, { cause });
     }
   }

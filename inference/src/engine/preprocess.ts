@@ -31,8 +31,14 @@ export async function prepare(data: Buffer, side: number): Promise<Prepared> {
     if ((pages ?? 1) > 1) throw new BadImageError("the file is an animation; send a single picture");
     const { width, height } = autoOrient;
     const at = letterbox(width, height, side);
-    const { data: pixels } = await image.autoOrient().flatten({ background: "#727272" }).toColourspace("srgb").removeAlpha()
-      .resize(at.width, at.height, { fit: "fill" }).raw().toBuffer({ resolveWithObject: true });
+    const { data: pixels } = await image
+      .autoOrient()
+      .flatten({ background: "#727272" })
+      .toColourspace("srgb")
+      .removeAlpha()
+      .resize(at.width, at.height, { fit: "fill" })
+      .raw()
+      .toBuffer({ resolveWithObject: true });
     return { values: toPlanes(pixels, at, side), at, width, height };
   } catch (error) {
     if (error instanceof BadImageError) throw error;

@@ -7,7 +7,12 @@ export function openApiDocument(version: string) {
   const share = (about: string, initial: number) => ({ schema: { type: "number", minimum: 0, maximum: 1, default: initial }, description: about });
   return {
     openapi: "3.1.0",
-    info: { title: "Airloom inference", version, description: "Finds objects in pictures with the newest published model.", license: { name: "Apache-2.0", identifier: "Apache-2.0" } },
+    info: {
+      title: "Airloom inference",
+      version,
+      description: "Finds objects in pictures with the newest published model.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
     paths: {
       "/predict": {
         post: {
@@ -16,18 +21,33 @@ export function openApiDocument(version: string) {
           parameters: [
             { name: "conf", in: "query", required: false, ...share("Detections below this confidence are left out.", 0.25) },
             { name: "iou", in: "query", required: false, ...share("Of two boxes of one class that overlap more than this, the less sure is left out.", 0.7) },
-            { name: "max_det", in: "query", required: false, schema: { type: "integer", minimum: 1, maximum: 1000, default: 300 }, description: "The most detections." },
+            {
+              name: "max_det",
+              in: "query",
+              required: false,
+              schema: { type: "integer", minimum: 1, maximum: 1000, default: 300 },
+              description: "The most detections.",
+            },
           ],
           requestBody: {
             required: true,
             content: {
               "multipart/form-data": {
-                schema: { type: "object", required: ["file"], properties: { file: { type: "string", contentMediaType: "application/octet-stream", format: "binary", description: "A JPEG, PNG or WebP picture." } } },
+                schema: {
+                  type: "object",
+                  required: ["file"],
+                  properties: {
+                    file: { type: "string", contentMediaType: "application/octet-stream", format: "binary", description: "A JPEG, PNG or WebP picture." },
+                  },
+                },
               },
             },
           },
           responses: {
-            200: { description: "The objects, surest first; boxes in pixels of the picture as a person sees it.", content: { "application/json": { schema: { $ref: "#/components/schemas/Prediction" } } } },
+            200: {
+              description: "The objects, surest first; boxes in pixels of the picture as a person sees it.",
+              content: { "application/json": { schema: { $ref: "#/components/schemas/Prediction" } } },
+            },
             400: error,
             413: error,
             415: error,
@@ -37,7 +57,13 @@ export function openApiDocument(version: string) {
           },
         },
       },
-      "/healthz": { get: { summary: "Whether the process runs", operationId: "healthz", responses: { 200: { description: "It runs.", content: { "application/json": { schema: { $ref: "#/components/schemas/Health" } } } } } } },
+      "/healthz": {
+        get: {
+          summary: "Whether the process runs",
+          operationId: "healthz",
+          responses: { 200: { description: "It runs.", content: { "application/json": { schema: { $ref: "#/components/schemas/Health" } } } } },
+        },
+      },
       "/readyz": {
         get: {
           summary: "Whether a model serves",
@@ -79,7 +105,13 @@ export function openApiDocument(version: string) {
                 model: {
                   type: "object",
                   required: ["name", "version", "sha256", "runId", "datasetCommit"],
-                  properties: { name: { type: "string" }, version: { type: "string" }, sha256: { type: "string" }, runId: { type: "string" }, datasetCommit: { type: "string" } },
+                  properties: {
+                    name: { type: "string" },
+                    version: { type: "string" },
+                    sha256: { type: "string" },
+                    runId: { type: "string" },
+                    datasetCommit: { type: "string" },
+                  },
                 },
               },
             },
@@ -110,7 +142,11 @@ export function openApiDocument(version: string) {
           required: ["ready"],
           properties: {
             ready: { type: "boolean" },
-            model: { type: "object", required: ["name", "version", "sha256"], properties: { name: { type: "string" }, version: { type: "string" }, sha256: { type: "string" } } },
+            model: {
+              type: "object",
+              required: ["name", "version", "sha256"],
+              properties: { name: { type: "string" }, version: { type: "string" }, sha256: { type: "string" } },
+            },
             problem: { type: "string" },
           },
         },

@@ -87,7 +87,11 @@ export class AirflowClient {
   }
 
   /** Waits for the end of a run and gives it; `onChange` is called with the tasks whenever a state has changed. */
-  async waitForRun(dagId: string, runId: string, options: { onChange?: (tasks: readonly TaskInstance[]) => void; signal?: AbortSignal; pollMs?: number } = {}): Promise<DagRun> {
+  async waitForRun(
+    dagId: string,
+    runId: string,
+    options: { onChange?: (tasks: readonly TaskInstance[]) => void; signal?: AbortSignal; pollMs?: number } = {},
+  ): Promise<DagRun> {
     let shown = "";
     for (;;) {
       options.signal?.throwIfAborted();

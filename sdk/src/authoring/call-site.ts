@@ -17,5 +17,9 @@ export function callSite(callee: (...args: never[]) => unknown): CallSite | unde
 
 /** All places that a stack names, innermost first. */
 export function sitesIn(stack: string): CallSite[] {
-  return [...stack.matchAll(/\(?((?:file:\/\/)?\/[^():\n]+):(\d+):(\d+)\)?$/gm)].map(([, file = "", line, column]) => ({ file, line: Number(line), column: Number(column) }));
+  return [...stack.matchAll(/\(?((?:file:\/\/)?\/[^():\n]+):(\d+):(\d+)\)?$/gm)].map(([, file = "", line, column]) => ({
+    file,
+    line: Number(line),
+    column: Number(column),
+  }));
 }

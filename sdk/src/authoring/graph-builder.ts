@@ -36,8 +36,7 @@ export function collect(build: () => void): Building {
 export function placeTask<O>(definition: TaskDefinition, input: Record<string, unknown>, placement: Placement, at: CallSite | undefined): Ref<O> {
   if (!building) throw new Error(`task ${definition.name} was called outside a DAG function; to run its code, call its handler`);
   const id = placement.id ?? definition.name;
-  if (building.definitions.has(id))
-    building.problems.push({ code: "AL102", message: `task id "${id}" is used twice; give this one another: { id: "…" }`, at });
+  if (building.definitions.has(id)) building.problems.push({ code: "AL102", message: `task id "${id}" is used twice; give this one another: { id: "…" }`, at });
   else building.definitions.set(id, definition);
   try {
     building.nodes.push(nodeOf(id, definition, input, placement, at));

@@ -11,7 +11,10 @@ export type Ref<T> = { readonly [promised]: T } & (T extends readonly (infer E)[
     : unknown);
 
 /** What a task's input takes: the value itself, a reference to one, or a mixture. */
-export type Input<T> = T | Ref<T> | (T extends readonly (infer E)[] ? readonly Input<E>[] : T extends object ? { readonly [K in keyof T]: Input<T[K]> } : never);
+export type Input<T> =
+  | T
+  | Ref<T>
+  | (T extends readonly (infer E)[] ? readonly Input<E>[] : T extends object ? { readonly [K in keyof T]: Input<T[K]> } : never);
 
 type RefExpr = Extract<Expr, { kind: "conf" | "result" | "template" }>;
 

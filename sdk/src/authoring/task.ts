@@ -58,13 +58,13 @@ export interface TaskDefinition {
 }
 
 function define<I, O>(definition: TaskDefinition): Task<I, O> {
-  const place = (input: Inputs<I>, placement: Placement = {}): Ref<O> => placeTask<O>(definition, input as Record<string, unknown>, placement, callSite(place));
+  const place = (input: Inputs<I>, placement: Placement = {}): Ref<O> => placeTask<O>(definition, input, placement, callSite(place));
   return Object.assign(place, { handler: definition.handler as Task<I, O>["handler"] });
 }
 
 /** Defines a task by its name in Airflow and the async function that it runs. */
 export function task<I, O>(name: string, options: TaskOptions, handler: (input: I, context: TaskContext) => Promise<O> & MustBeJson<O>): Task<I, O> {
-  return define({ kind: "task", name, options, handler: handler as TaskDefinition["handler"], definedAt: callSite(task) });
+  return define({ kind: "task", name, options, handler: handler, definedAt: callSite(task) });
 }
 
 /** Defines a task that waits: its function looks once and returns a result, or `notYet(why)`. */
@@ -73,5 +73,5 @@ export function sensor<I, O>(
   options: SensorOptions,
   handler: (input: I, context: TaskContext) => Promise<O | NotYet>,
 ): Task<I, Exclude<O, NotYet>> {
-  return define({ kind: "sensor", name, options, handler: handler as TaskDefinition["handler"], definedAt: callSite(sensor) });
+  return define({ kind: "sensor", name, options, handler: handler, definedAt: callSite(sensor) });
 }

@@ -8,7 +8,15 @@ interface TriggerOptions {
   readonly user: string;
 }
 
-const colours: Readonly<Record<string, number>> = { success: 32, failed: 31, upstream_failed: 31, running: 36, skipped: 35, up_for_retry: 33, up_for_reschedule: 36 };
+const colours: Readonly<Record<string, number>> = {
+  success: 32,
+  failed: 31,
+  upstream_failed: 31,
+  running: 36,
+  skipped: 35,
+  up_for_retry: 33,
+  up_for_reschedule: 36,
+};
 const paint = (state: string) => (process.stdout.isTTY && colours[state] ? `\u001b[${colours[state]}m${state}\u001b[0m` : state);
 
 function parseConf(text: string): Record<string, unknown> {

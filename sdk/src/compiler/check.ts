@@ -77,7 +77,8 @@ export function cronProblem(cron: string): string | undefined {
       const match = /^(\*|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/.exec(item);
       if (!match) return `"${parts[i]}" is not a ${name}`;
       const [, , from, to, step] = match;
-      for (const value of [from, to]) if (value !== undefined && (Number(value) < low || Number(value) > high)) return `${name} ${value} is not within ${low}–${high}`;
+      for (const value of [from, to])
+        if (value !== undefined && (Number(value) < low || Number(value) > high)) return `${name} ${value} is not within ${low}–${high}`;
       if (from !== undefined && to !== undefined && Number(from) > Number(to)) return `${name} ${from}-${to} runs backwards`;
       if (step !== undefined && Number(step) === 0) return `${name} has a step of 0`;
     }

@@ -109,7 +109,9 @@ function sharedIds(results: readonly OneResult[]): Diagnostic[] {
     if (dagId === undefined) return [];
     const other = first.get(dagId);
     first.set(dagId, other ?? file);
-    return other ? [{ code: "AL106", message: `DAG id "${dagId}" is also that of ${path.basename(other)}: Airflow would show only one`, at: { file, line: 1, column: 1 } }] : [];
+    return other
+      ? [{ code: "AL106", message: `DAG id "${dagId}" is also that of ${path.basename(other)}: Airflow would show only one`, at: { file, line: 1, column: 1 } }]
+      : [];
   });
 }
 

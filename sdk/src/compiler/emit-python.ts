@@ -69,7 +69,9 @@ function taskLines(task: TaskNode, name: string, doc: string | undefined): strin
     ...(task.retries === undefined ? [] : [`retries=${task.retries}`]),
     ...(task.retryDelaySeconds === undefined ? [] : [`retry_delay=${delta(task.retryDelaySeconds)}`]),
     ...(task.pokeIntervalSeconds === undefined ? [] : [`poke_interval=${task.pokeIntervalSeconds}`]),
-    ...(task.timeoutSeconds === undefined ? [] : [task.kind === "sensor" ? `timeout=${task.timeoutSeconds}` : `execution_timeout=${delta(task.timeoutSeconds)}`]),
+    ...(task.timeoutSeconds === undefined
+      ? []
+      : [task.kind === "sensor" ? `timeout=${task.timeoutSeconds}` : `execution_timeout=${delta(task.timeoutSeconds)}`]),
     ...(task.triggerRule === "all_success" ? [] : [`trigger_rule=${literal(task.triggerRule)}`]),
     ...(task.pool === undefined ? [] : [`pool=${literal(task.pool)}`]),
     ...(doc === undefined ? [] : [`doc_md=${literal(doc)}`]),
@@ -97,7 +99,9 @@ function expression(expr: Expr): string {
     case "list":
       return `[${expr.items.map(expression).join(", ")}]`;
     case "object":
-      return `{${Object.entries(expr.fields).map(([key, part]) => `${literal(key)}: ${expression(part)}`).join(", ")}}`;
+      return `{${Object.entries(expr.fields)
+        .map(([key, part]) => `${literal(key)}: ${expression(part)}`)
+        .join(", ")}}`;
   }
 }
 
@@ -136,7 +140,9 @@ function variableNames(graph: DagGraph): Map<string, string> {
 }
 
 const pythonKeywords =
-  "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield".split(" ");
+  "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield".split(
+    " ",
+  );
 
 const firstSentence = (doc: string) => /^.*?[.!?](?=\s|$)/s.exec(doc)?.[0].replace(/\s+/g, " ") ?? doc.replace(/\s+/g, " ");
 const delta = (seconds: number) => `timedelta(seconds=${seconds})`;
@@ -154,7 +160,9 @@ export function literal(value: Json): string {
   if (typeof value === "number") return JSON.stringify(value);
   if (typeof value === "string") return pythonText(value);
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
-  return `{${Object.entries(value).map(([key, part]) => `${pythonText(key)}: ${literal(part as Json)}`).join(", ")}}`;
+  return `{${Object.entries(value)
+    .map(([key, part]) => `${pythonText(key)}: ${literal(part)}`)
+    .join(", ")}}`;
 }
 
 /** JSON's escapes are Python's, except that Python reads a surrogate pair as two characters: those become \U. */

@@ -26,7 +26,9 @@ export async function loadDag(root: string, file: string, external: readonly str
     locate = (site) => {
       if (site?.file !== filename) return site;
       const entry = sourceMap.findEntry(site.line - 1, site.column - 1);
-      return "originalSource" in entry ? { file: path.resolve(root, entry.originalSource), line: entry.originalLine + 1, column: entry.originalColumn + 1 } : start;
+      return "originalSource" in entry
+        ? { file: path.resolve(root, entry.originalSource), line: entry.originalLine + 1, column: entry.originalColumn + 1 }
+        : start;
     };
     const module: { exports: { default?: Dag } } = { exports: {} };
     const run = compileFunction(code, ["module", "exports", "require"], { filename });

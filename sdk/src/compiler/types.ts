@@ -30,7 +30,11 @@ export function readTypes(tsConfigFile: string | undefined, file: string, define
   project.resolveSourceFileDependencies();
   for (const found of source.getPreEmitDiagnostics()) {
     const { line, column } = source.getLineAndColumnAtPos(found.getStart() ?? 0);
-    diagnostics.push({ code: `TS${found.getCode()}`, message: ts.flattenDiagnosticMessageText(found.compilerObject.messageText, " "), at: { file, line, column } });
+    diagnostics.push({
+      code: `TS${found.getCode()}`,
+      message: ts.flattenDiagnosticMessageText(found.compilerObject.messageText, " "),
+      at: { file, line, column },
+    });
   }
   const reader = { diagnostics, seen: [] as Type[] };
   const dagCall = definedAt && callAt(project, definedAt);
@@ -118,7 +122,8 @@ function schemaOf(type: Type, at: Node, reader: Reader, name: string): Schema {
     return { type: "array", prefixItems: items, minItems: items.length, maxItems: items.length };
   }
   const className = type.getSymbol()?.getName() ?? "";
-  const isJson = type.isObject() && type.getCallSignatures().length === 0 && !["Date", "Map", "Set", "WeakMap", "WeakSet", "Promise", "Buffer"].includes(className);
+  const isJson =
+    type.isObject() && type.getCallSignatures().length === 0 && !["Date", "Map", "Set", "WeakMap", "WeakSet", "Promise", "Buffer"].includes(className);
   if (!isJson) {
     const message = `${name} is ${type.getText(at)}, which is not JSON: use text, numbers, booleans, null, arrays and plain objects`;
     reader.diagnostics.push({ code: "AL201", message, at: placeOf(at) });

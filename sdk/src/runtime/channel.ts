@@ -79,10 +79,12 @@ export function socketChannel(fd: number): Channel {
           waiting.delete(id);
           reject(new Error(`Airflow did not answer ${name} within ${requestTimeoutMs / 1000} s`));
         }, requestTimeoutMs);
-        const done = <T>(settle: (value: T) => void) => (value: T) => {
-          clearTimeout(timer);
-          settle(value);
-        };
+        const done =
+          <T>(settle: (value: T) => void) =>
+          (value: T) => {
+            clearTimeout(timer);
+            settle(value);
+          };
         waiting.set(id, { resolve: done(resolve), reject: done(reject) });
         send({ type: "request", id, name, args });
       }),

@@ -33,7 +33,7 @@ function dropNulls(input: Json, schema: TaskSchemas[string] | undefined): Json {
   const properties = schema?.["properties"] as Record<string, { type?: unknown }> | undefined;
   if (!properties || typeof input !== "object" || input === null || Array.isArray(input)) return input;
   const required = new Set((schema?.["required"] as string[] | undefined) ?? []);
-  return Object.fromEntries(Object.entries(input).filter(([key, value]) => value !== null || required.has(key))) as Json;
+  return Object.fromEntries(Object.entries(input).filter(([key, value]) => value !== null || required.has(key)));
 }
 
 function inputProblem(input: Json, schema: TaskSchemas[string] | undefined): string | undefined {
@@ -59,7 +59,8 @@ function toJson(value: unknown): Json {
 }
 
 function contextOf(start: StartMessage, channel: Channel, signal: AbortSignal): TaskContext {
-  const at = (level: "debug" | "info" | "warn" | "error") => (message: string, fields?: Readonly<Record<string, unknown>>) => channel.log(level, message, fields);
+  const at = (level: "debug" | "info" | "warn" | "error") => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    channel.log(level, message, fields);
   return {
     run: start.run,
     log: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs-node";
 import { completeIou } from "./ciou.ts";
+import { oneHot } from "./one-hot.ts";
 
 /** The objects of a batch, padded to one number for all pictures. */
 export interface Truth {
@@ -49,16 +50,16 @@ export function assign(scores: tf.Tensor3D, boxes: tf.Tensor3D, centres: tf.Tens
 
     // Of the objects that want an anchor, the one with the highest overlap; the first of equals.
     const wantedOverlap = tf.mul(overlap, wanted);
-    const best = tf.oneHot(tf.argMax(wantedOverlap, 1), truth.boxes.shape[1]); // [batch, anchors, objects]
-    const owner = tf.mul(tf.transpose(tf.cast(best, "float32"), [0, 2, 1]), wanted); // [batch, objects, anchors]
+    const best = oneHot(tf.argMax(wantedOverlap, 1), truth.boxes.shape[1]); // [batch, anchors, objects]
+    const owner = tf.mul(tf.transpose(best, [0, 2, 1]), wanted); // [batch, objects, anchors]
 
     const ownFit = tf.mul(fit, owner);
     const bestFit = tf.max(ownFit, 2, true);
     const bestOverlap = tf.max(tf.mul(overlap, owner), 2, true);
     const strength = tf.div(tf.mul(ownFit, bestOverlap), tf.add(bestFit, 1e-9)); // [batch, objects, anchors]
     return {
-      boxes: tf.matMul(owner, truth.boxes, true, false) as tf.Tensor3D,
-      scores: tf.matMul(tf.mul(owner, strength), truth.classes, true, false) as tf.Tensor3D,
+      boxes: tf.matMul<tf.Tensor3D>(owner, truth.boxes, true, false),
+      scores: tf.matMul<tf.Tensor3D>(tf.mul(owner, strength), truth.classes, true, false),
     };
   });
 }

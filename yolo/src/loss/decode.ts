@@ -16,10 +16,16 @@ export function anchorTensors(height: number, width: number): AnchorTensors {
 
 /** The three levels side by side: `box` [batch, anchors, 4 × bins] and `cls` [batch, anchors, classes], raw logits. */
 export function flattenLevels(levels: readonly Level<tf.Tensor>[]): { box: tf.Tensor3D; cls: tf.Tensor3D } {
-  const flat = (x: tf.Tensor) => tf.reshape(x, [x.shape[0]!, x.shape[1]! * x.shape[2]!, x.shape[3]!]) as tf.Tensor3D;
+  const flat = (x: tf.Tensor) => tf.reshape(x, [x.shape[0], x.shape[1]! * x.shape[2]!, x.shape[3]!]) as tf.Tensor3D;
   return {
-    box: tf.concat(levels.map((level) => flat(level.box)), 1),
-    cls: tf.concat(levels.map((level) => flat(level.cls)), 1),
+    box: tf.concat(
+      levels.map((level) => flat(level.box)),
+      1,
+    ),
+    cls: tf.concat(
+      levels.map((level) => flat(level.cls)),
+      1,
+    ),
   };
 }
 
@@ -36,6 +42,6 @@ export function decodeBoxes(box: tf.Tensor3D, anchors: AnchorTensors): tf.Tensor
     const distribution = tf.softmax(tf.reshape(box, [batch, count, 4, bins]));
     const sides = tf.mul(tf.sum(tf.mul(distribution, tf.range(0, bins)), 3), anchors.stride);
     const [leftTop, rightBottom] = tf.split(sides, 2, 2);
-    return tf.concat([tf.sub(anchors.centres, leftTop!), tf.add(anchors.centres, rightBottom!)], 2) as tf.Tensor3D;
+    return tf.concat([tf.sub(anchors.centres, leftTop!), tf.add(anchors.centres, rightBottom!)], 2);
   });
 }

@@ -46,7 +46,6 @@ function lossParts(box: tf.Tensor3D, cls: tf.Tensor3D, targets: Targets, anchors
   ];
 }
 
-
 /**
  * YOLOv8's loss and its gradients by the raw predictions: assignment first, as constants, then 7.5 CIoU + 0.5 BCE +
  * 1.5 DFL, times the batch size. Call within a tidy.
@@ -63,7 +62,7 @@ export function detectionLoss(box: tf.Tensor3D, cls: tf.Tensor3D, truth: Truth, 
     const [boxLoss, clsLoss, dflLoss] = lossParts(b as tf.Tensor3D, c as tf.Tensor3D, targets, anchors, alpha) as [tf.Tensor, tf.Tensor, tf.Tensor];
     parts = tf.keep(tf.stack([boxLoss, clsLoss, dflLoss]) as tf.Tensor1D);
     const sum = tf.add(tf.add(tf.mul(boxLoss, lossWeights.box), tf.mul(clsLoss, lossWeights.cls)), tf.mul(dflLoss, lossWeights.dfl));
-    return tf.reshape(tf.mul(sum, box.shape[0]), []) as tf.Scalar;
+    return tf.reshape(tf.mul(sum, box.shape[0]), []);
   })([box, cls]);
   return { parts: parts!, boxGradient: grads[0] as tf.Tensor3D, clsGradient: grads[1] as tf.Tensor3D };
 }

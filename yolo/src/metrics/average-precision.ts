@@ -33,8 +33,9 @@ export interface Metrics {
   readonly classes: readonly ClassMetrics[];
 }
 
-export const iouThresholds: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + 0.05 * i);
-const recallPoints = Array.from({ length: 101 }, (_, i) => i / 100);
+// Multiplied, not divided, as numpy's linspace does: 29 × 0.01 and 29 / 100 differ in the last bit, and a recall may equal one.
+const iouThresholds: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + ((0.95 - 0.5) / 9) * i);
+const recallPoints = Array.from({ length: 101 }, (_, i) => i * 0.01);
 
 /** Each detection of one class in score order, and whether it hit at each threshold. */
 interface Ranked {
@@ -54,7 +55,12 @@ export function evaluate(pictures: readonly Evaluated[], classes: number): Metri
     for (const picture of pictures) {
       const own = picture.objects.filter((object) => object.cls === cls);
       objects += own.length;
-      ranked.push(...match(picture.detections.filter((detection) => detection.cls === cls), own));
+      ranked.push(
+        ...match(
+          picture.detections.filter((detection) => detection.cls === cls),
+          own,
+        ),
+      );
     }
     if (objects > 0) perClass.push(classMetrics(cls, objects, ranked));
   }
@@ -85,7 +91,12 @@ function match(detections: readonly Detection[], objects: readonly LabelledBox[]
 
 function classMetrics(cls: number, objects: number, unsorted: readonly Ranked[]): ClassMetrics {
   const ranked = unsorted.toSorted((a, b) => b.score - a.score);
-  const aps = iouThresholds.map((_, t) => averagePrecision(ranked.map((detection) => detection.hits[t]!), objects));
+  const aps = iouThresholds.map((_, t) =>
+    averagePrecision(
+      ranked.map((detection) => detection.hits[t]!),
+      objects,
+    ),
+  );
   let best = { f1: -1, precision: 0, recall: 0 };
   let hits = 0;
   ranked.forEach((detection, i) => {

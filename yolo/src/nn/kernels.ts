@@ -49,12 +49,12 @@ function convAttrs(kernel: number, stride: number): OpAttr[] {
 
 /** `x` [batch, height, width, in] by `weights` [kernel, kernel, in, out]. */
 export function conv2d(x: tf.Tensor, weights: tf.Tensor, stride: number): tf.Tensor {
-  return backend.executeSingleOutput("Conv2D", convAttrs(weights.shape[0]!, stride), [x, weights]);
+  return backend.executeSingleOutput("Conv2D", convAttrs(weights.shape[0], stride), [x, weights]);
 }
 
 /** The gradient of `conv2d` by its picture; `shape` is an int32 vector holding the picture's shape. */
 export function conv2dInputGradient(shape: tf.Tensor, weights: tf.Tensor, dy: tf.Tensor, stride: number): tf.Tensor {
-  return backend.executeSingleOutput("Conv2DBackpropInput", convAttrs(weights.shape[0]!, stride), [shape, weights, dy]);
+  return backend.executeSingleOutput("Conv2DBackpropInput", convAttrs(weights.shape[0], stride), [shape, weights, dy]);
 }
 
 /** The gradient of `conv2d` by its weights; `shape` is an int32 vector holding the weights' shape. */

@@ -107,8 +107,7 @@ export function initialWeights(layout: Layout, seed: number): Weights {
     }
   }
   const stats = new Float32Array(layout.statsLength);
-  for (const { name, offset, length } of layout.stats.values())
-    if (name.endsWith("running_var")) stats.fill(1, offset, offset + length);
+  for (const { name, offset, length } of layout.stats.values()) if (name.endsWith("running_var")) stats.fill(1, offset, offset + length);
   return { parameters, stats };
 }
 

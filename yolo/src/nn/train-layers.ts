@@ -18,7 +18,10 @@ export interface TrainingPass {
 export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.Tensor): TrainingPass {
   const tape = new Tape();
   const slots = [...layout.slots.values()];
-  const parts = tf.split(parameters, slots.map((slot) => slot.length));
+  const parts = tf.split(
+    parameters,
+    slots.map((slot) => slot.length),
+  );
   const weights = new Map(slots.map((slot, i) => [slot.name, tf.reshape(parts[i]!, [...slot.shape])]));
   const gradients = new Map<string, tf.Tensor>();
   const stats = new Map<string, tf.Tensor>();
@@ -29,8 +32,8 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
     const w = weight(name);
     const y = conv2d(x, w, stride);
     tape.record([y], (dy) => {
-      gradients.set(name, conv2dFilterGradient(x, tf.tensor1d(w.shape, "int32"), dy!, w.shape[0]!, stride));
-      if (x !== image) tape.give(x, conv2dInputGradient(tf.tensor1d(x.shape, "int32"), w, dy!, stride));
+      gradients.set(name, conv2dFilterGradient(x, tf.tensor1d(w.shape, "int32"), dy, w.shape[0], stride));
+      if (x !== image) tape.give(x, conv2dInputGradient(tf.tensor1d(x.shape, "int32"), w, dy, stride));
     });
     return y;
   }
@@ -45,7 +48,7 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
       tape.record(
         [norm.y],
         (dy) => {
-          const [dx, dGamma, dBeta] = batchNormGradient(dy!, c, gamma, norm, normEpsilon);
+          const [dx, dGamma, dBeta] = batchNormGradient(dy, c, gamma, norm, normEpsilon);
           gradients.set(`${name}.bn.weight`, dGamma);
           gradients.set(`${name}.bn.bias`, dBeta);
           tape.give(c, dx);
@@ -61,7 +64,7 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
         (dy) =>
           tape.give(
             b,
-            tf.tidy(() => tf.add(sigmoidGradient(s, tf.mul(dy!, b)), tf.mul(dy!, s))),
+            tf.tidy(() => tf.add(sigmoidGradient(s, tf.mul(dy, b)), tf.mul(dy, s))),
           ),
         [s],
       );
@@ -71,27 +74,27 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
       const c = convolve(`${name}.weight`, x, 1);
       const y = tf.add(c, weight(`${name}.bias`));
       tape.record([y], (dy) => {
-        gradients.set(`${name}.bias`, tf.sum(dy!, [0, 1, 2]));
-        tape.give(c, tf.clone(dy!));
+        gradients.set(`${name}.bias`, tf.sum(dy, [0, 1, 2]));
+        tape.give(c, tf.clone(dy));
       });
       return y;
     },
     halve(x) {
       const [a, b] = tf.split(x, 2, 3);
-      tape.record([a!, b!], (da, db) => tape.give(x, tf.concat([da!, db!], 3)));
+      tape.record([a!, b!], (da, db) => tape.give(x, tf.concat([da, db], 3)));
       return [a!, b!];
     },
     concat(xs) {
       const y = tf.concat([...xs], 3);
       const widths = xs.map((x) => x.shape[3]!);
-      tape.record([y], (dy) => tf.split(dy!, widths, 3).forEach((part, i) => tape.give(xs[i]!, part)));
+      tape.record([y], (dy) => tf.split(dy, widths, 3).forEach((part, i) => tape.give(xs[i]!, part)));
       return y;
     },
     add(a, b) {
       const y = tf.add(a, b);
       tape.record([y], (dy) => {
-        tape.give(a, tf.clone(dy!));
-        tape.give(b, tf.clone(dy!));
+        tape.give(a, tf.clone(dy));
+        tape.give(b, tf.clone(dy));
       });
       return y;
     },
@@ -101,14 +104,14 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
       tape.record([y], (dy) =>
         tape.give(
           x,
-          tf.tidy(() => tf.sum(tf.reshape(dy!, [batch * height, 2, width, 2, channels]), [1, 3]).reshape(x.shape)),
+          tf.tidy(() => tf.sum(tf.reshape(dy, [batch * height, 2, width, 2, channels]), [1, 3]).reshape(x.shape)),
         ),
       );
       return y;
     },
     maxPool(x) {
       const y = maxPool5(x);
-      tape.record([y], (dy) => tape.give(x, maxPool5Gradient(x, y, dy!)));
+      tape.record([y], (dy) => tape.give(x, maxPool5Gradient(x, y, dy)));
       return y;
     },
   };

@@ -69,7 +69,14 @@ function onnxLayers(graph: OnnxGraph, layout: Layout, weights: Weights): Layers<
         { name: b!, channels: x.channels / 2 },
       ];
     },
-    concat: (xs) => ({ name: graph.node("Concat", xs.map((x) => x.name), { axis: 1 }), channels: xs.reduce((sum, x) => sum + x.channels, 0) }),
+    concat: (xs) => ({
+      name: graph.node(
+        "Concat",
+        xs.map((x) => x.name),
+        { axis: 1 },
+      ),
+      channels: xs.reduce((sum, x) => sum + x.channels, 0),
+    }),
     add: (a, b) => ({ ...a, name: graph.node("Add", [a.name, b.name]) }),
     upsample(x) {
       const scales = graph.floats(`scales_of_${x.name}`, [4], Float32Array.of(1, 1, 2, 2));
@@ -84,15 +91,31 @@ function onnxLayers(graph: OnnxGraph, layout: Layout, weights: Weights): Layers<
 function decodeHead(graph: OnnxGraph, levels: readonly { box: Value; cls: Value }[], classes: number, side: number): string {
   const flat = (values: readonly Value[], channels: number, name: string) => {
     const shape = graph.ints(`${name}_shape`, [0, channels, -1]);
-    return graph.node("Concat", values.map((value) => graph.node("Reshape", [value.name, shape])), { axis: 2 });
+    return graph.node(
+      "Concat",
+      values.map((value) => graph.node("Reshape", [value.name, shape])),
+      { axis: 2 },
+    );
   };
-  const box = flat(levels.map((level) => level.box), 4 * bins, "box");
-  const cls = flat(levels.map((level) => level.cls), classes, "cls");
+  const box = flat(
+    levels.map((level) => level.box),
+    4 * bins,
+    "box",
+  );
+  const cls = flat(
+    levels.map((level) => level.cls),
+    classes,
+    "cls",
+  );
   const { centres, stride, count } = anchorPoints(side, side);
 
   const perSide = graph.node("Reshape", [box, graph.ints("sides_shape", [0, 4, bins, -1])]);
   const distribution = graph.node("Softmax", [perSide], { axis: 2 });
-  const steps = graph.floats("bin_steps", [1, 1, bins, 1], Float32Array.from({ length: bins }, (_, i) => i));
+  const steps = graph.floats(
+    "bin_steps",
+    [1, 1, bins, 1],
+    Float32Array.from({ length: bins }, (_, i) => i),
+  );
   const means = graph.node("ReduceSum", [graph.node("Mul", [distribution, steps]), graph.ints("bin_axis", [2])], { keepdims: 0 });
   const sides = graph.node("Mul", [means, graph.floats("strides", [1, 1, count], stride)]);
   const [leftTop, rightBottom] = graph.nodes("Split", [sides], 2, { axis: 1 });

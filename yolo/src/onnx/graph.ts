@@ -37,7 +37,10 @@ export class OnnxGraph {
     const tensor = new MessageWriter();
     for (const side of shape) tensor.int(1, side);
     // Raw data is little-endian, as every platform that Node runs on is.
-    tensor.int(2, type).text(8, name).bytes(9, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    tensor
+      .int(2, type)
+      .text(8, name)
+      .bytes(9, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     this.#constants.push(tensor);
     return name;
   }

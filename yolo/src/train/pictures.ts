@@ -1,6 +1,6 @@
 import sharp from "sharp";
 import type { Picture } from "../augment/sample.ts";
-import { type BoxXyxy, fromYolo } from "../boxes/boxes.ts";
+import { fromYolo } from "../boxes/boxes.ts";
 
 /** A picture on disk and its objects, as YOLO label files give them: normalised centre and size. */
 export interface PictureFile {
@@ -15,6 +15,6 @@ export const maxInputPixels = 100_000_000;
 export async function loadPicture({ file, objects }: PictureFile, side: number): Promise<Picture> {
   const image = sharp(file, { limitInputPixels: maxInputPixels }).autoOrient().flatten({ background: "#727272" }).toColourspace("srgb").removeAlpha();
   const { data, info } = await image.resize(side, side, { fit: "inside" }).raw().toBuffer({ resolveWithObject: true });
-  const boxes = objects.map(({ cls, xywh }) => ({ cls, box: fromYolo(xywh, info.width, info.height) as BoxXyxy }));
+  const boxes = objects.map(({ cls, xywh }) => ({ cls, box: fromYolo(xywh, info.width, info.height) }));
   return { pixels: data, width: info.width, height: info.height, objects: boxes };
 }

@@ -40,7 +40,11 @@ export function initialState({ parameters, stats }: Weights): TrainState {
 }
 
 /** Loss parts [3] and flat gradient for one batch, with the batch's own statistics: what one step learns from. */
-export function lossAndGradient(setting: StepSetting, parameters: tf.Tensor1D, batch: Batch): { parts: tf.Tensor1D; gradient: tf.Tensor1D; batchStats: tf.Tensor1D } {
+export function lossAndGradient(
+  setting: StepSetting,
+  parameters: tf.Tensor1D,
+  batch: Batch,
+): { parts: tf.Tensor1D; gradient: tf.Tensor1D; batchStats: tf.Tensor1D } {
   const pass = trainingPass(setting.layout, parameters, batch.images);
   const levels = yolov8<tf.Tensor>(pass.layers, batch.images, setting.config);
   const { box, cls } = flattenLevels(levels);
@@ -54,12 +58,16 @@ export function lossAndGradient(setting: StepSetting, parameters: tf.Tensor1D, b
 }
 
 /** One update: forward, loss, backward, optimiser, running statistics, moving averages. A pure function of its tensors. */
-export function trainStep(setting: StepSetting, state: TrainState, batch: Batch, rates: Record<keyof StepRates, tf.Scalar>): TrainState & { readonly parts: tf.Tensor1D } {
+export function trainStep(
+  setting: StepSetting,
+  state: TrainState,
+  batch: Batch,
+  rates: Record<keyof StepRates, tf.Scalar>,
+): TrainState & { readonly parts: tf.Tensor1D } {
   const { parts, gradient, batchStats } = lossAndGradient(setting, state.parameters, batch);
   const next = optimise(setting.optimizer, state, gradient, setting.masks, setting.weightDecay, rates);
   const stats = tf.add(tf.mul(state.stats, 1 - normMomentum), tf.mul(batchStats, normMomentum)) as tf.Tensor1D;
-  const average = (old: tf.Tensor1D, now: tf.Tensor1D) =>
-    tf.add(tf.mul(old, rates.averageDecay), tf.mul(now, tf.sub(1, rates.averageDecay))) as tf.Tensor1D;
+  const average = (old: tf.Tensor1D, now: tf.Tensor1D) => tf.add(tf.mul(old, rates.averageDecay), tf.mul(now, tf.sub(1, rates.averageDecay))) as tf.Tensor1D;
   return { ...next, stats, averaged: average(state.averaged, next.parameters), averagedStats: average(state.averagedStats, stats), parts };
 }
 

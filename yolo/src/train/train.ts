@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs-node";
 import { defaultAugment } from "../augment/sample.ts";
+import { oneHot } from "../loss/one-hot.ts";
 import type { Metrics } from "../metrics/average-precision.ts";
 import type { Size } from "../nn/model.ts";
 import { initialWeights, layoutOf, type Weights } from "../nn/parameters.ts";
@@ -58,9 +59,8 @@ function toDevice({ images, boxes, classes, objects }: HostBatch, { side, batch,
     return {
       images: tf.tensor4d(images, [batch, side, side, 3]),
       boxes: tf.tensor3d(boxes, [batch, objects, 4]),
-      // One-hot of −1, the padding, is all zero.
-      classes: tf.cast(tf.oneHot(index, labels.length), "float32") as tf.Tensor3D,
-      present: tf.expandDims(tf.cast(tf.greaterEqual(index, 0), "float32"), 2) as tf.Tensor3D,
+      classes: oneHot(index, labels.length) as tf.Tensor3D,
+      present: tf.expandDims<tf.Tensor3D>(tf.cast(tf.greaterEqual(index, 0), "float32"), 2),
     };
   });
 }

@@ -56,4 +56,3 @@ function take(tensors: ReadonlyMap<string, NamedTensor>, slot: Slot, into: Float
       for (let y = 0; y < kh; y++)
         for (let x = 0; x < kw; x++) into[((y * kw + x) * channels + i) * out + o] = tensor.values[((o * channels + i) * kh + y) * kw + x]!;
 }
-

@@ -11,7 +11,9 @@ export async function call(method, path, body) {
   const headers = { Accept: "application/vnd.cvat+json" };
   if (token.get()) headers.Authorization = `Token ${token.get()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  const init = { method, headers };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  const response = await fetch(path, init);
   const text = await response.text();
   if (response.status === 401) {
     token.set(null);
@@ -23,7 +25,16 @@ export async function call(method, path, body) {
   } catch {
     parsed = text;
   }
-  if (!response.ok) throw new Error(typeof parsed === "string" ? parsed : (parsed?.detail ?? Object.values(parsed ?? {}).flat().join(" ") ?? response.statusText));
+  if (!response.ok)
+    throw new Error(
+      typeof parsed === "string"
+        ? parsed
+        : (parsed?.detail ??
+            Object.values(parsed ?? {})
+              .flat()
+              .join(" ") ??
+            response.statusText),
+    );
   return parsed;
 }
 
@@ -39,7 +50,9 @@ export async function list(path) {
 
 /** A picture as an object URL: an <img> cannot send the token itself. */
 export async function picture(taskId, number) {
-  const response = await fetch(`/api/tasks/${taskId}/data?type=frame&quality=original&number=${number}`, { headers: { Authorization: `Token ${token.get()}` } });
+  const response = await fetch(`/api/tasks/${taskId}/data?type=frame&quality=original&number=${number}`, {
+    headers: { Authorization: `Token ${token.get()}` },
+  });
   if (!response.ok) throw new Error(`picture ${number} could not be loaded (${response.status})`);
   return URL.createObjectURL(await response.blob());
 }

@@ -32,7 +32,9 @@ export async function openEditor(view, where, taskId) {
   const state = el("span", { id: "state" });
 
   view.replaceChildren(
-    el("div", { class: "bar" },
+    el(
+      "div",
+      { class: "bar" },
       el("button", { onclick: () => show(frame - 1) }, "← Previous"),
       counter,
       el("button", { onclick: () => show(frame + 1) }, "Next →"),
@@ -40,12 +42,30 @@ export async function openEditor(view, where, taskId) {
       finish,
       state,
     ),
-    el("div", { class: "editor" },
+    el(
+      "div",
+      { class: "editor" },
       el("div", { class: "stage" }, canvas),
-      el("aside", {},
-        el("h2", {}, "Label"), labelList, el("h2", {}, "Boxes"), boxList,
-        el("ul", { class: "keys" },
-          ...[["drag", "draw, move or resize"], ["1…9", "label"], ["Tab", "next box"], ["arrows", "move box (Shift: resize)"], ["B", "new box in the middle"], ["Del", "delete box"], ["N, P", "next, previous picture"], ["Ctrl S", "save"]].map(([k, what]) => el("li", {}, el("kbd", {}, k), ` ${what}`)),
+      el(
+        "aside",
+        {},
+        el("h2", {}, "Label"),
+        labelList,
+        el("h2", {}, "Boxes"),
+        boxList,
+        el(
+          "ul",
+          { class: "keys" },
+          ...[
+            ["drag", "draw, move or resize"],
+            ["1…9", "label"],
+            ["Tab", "next box"],
+            ["arrows", "move box (Shift: resize)"],
+            ["B", "new box in the middle"],
+            ["Del", "delete box"],
+            ["N, P", "next, previous picture"],
+            ["Ctrl S", "save"],
+          ].map(([k, what]) => el("li", {}, el("kbd", {}, k), ` ${what}`)),
         ),
       ),
     ),
@@ -64,18 +84,50 @@ export async function openEditor(view, where, taskId) {
       const c = colour(shape.label_id);
       const box = svg("rect", { class: `box${shape === selected ? " selected" : ""}`, x: x1, y: y1, width: x2 - x1, height: y2 - y1, fill: c, stroke: c });
       box.shape = shape;
-      const corners = shape !== selected ? [] : [[0, 1], [2, 1], [0, 3], [2, 3]].map(([i, j]) => {
-        const node = svg("rect", { class: "handle", x: shape.points[i] - handle / 2, y: shape.points[j] - handle / 2, width: handle, height: handle });
-        node.corner = [i, j];
-        return node;
-      });
+      const corners =
+        shape !== selected
+          ? []
+          : [
+              [0, 1],
+              [2, 1],
+              [0, 3],
+              [2, 3],
+            ].map(([i, j]) => {
+              const node = svg("rect", { class: "handle", x: shape.points[i] - handle / 2, y: shape.points[j] - handle / 2, width: handle, height: handle });
+              node.corner = [i, j];
+              return node;
+            });
       return [box, svg("text", { x: x1 + 2, y: Math.max(handle * 2, y1 - 3), "font-size": handle * 2, fill: c }, name(shape.label_id)), ...corners];
     });
     canvas.replaceChildren(svg("image", { href: url ?? "", width, height }), ...nodes.flat());
     counter.textContent = `Picture ${frame + 1} of ${meta.frames.length}`;
     state.textContent = job.state === "completed" ? "finished" : dirty ? "unsaved changes" : "";
-    labelList.replaceChildren(...labels.map((label, i) => el("li", {}, el("button", { "aria-pressed": String(label.id === current), style: `--colour: ${label.color || "#e6194b"}`, onclick: () => choose(i) }, `${i + 1}  ${label.name}`))));
-    boxList.replaceChildren(...here().map((shape) => el("li", {}, el("button", { "aria-pressed": String(shape === selected), style: `--colour: ${colour(shape.label_id)}`, onclick: () => pick(shape) }, `${name(shape.label_id)}, ${Math.round(shape.points[2] - shape.points[0])} × ${Math.round(shape.points[3] - shape.points[1])}`))));
+    labelList.replaceChildren(
+      ...labels.map((label, i) =>
+        el(
+          "li",
+          {},
+          el(
+            "button",
+            { "aria-pressed": String(label.id === current), style: `--colour: ${label.color || "#e6194b"}`, onclick: () => choose(i) },
+            `${i + 1}  ${label.name}`,
+          ),
+        ),
+      ),
+    );
+    boxList.replaceChildren(
+      ...here().map((shape) =>
+        el(
+          "li",
+          {},
+          el(
+            "button",
+            { "aria-pressed": String(shape === selected), style: `--colour: ${colour(shape.label_id)}`, onclick: () => pick(shape) },
+            `${name(shape.label_id)}, ${Math.round(shape.points[2] - shape.points[0])} × ${Math.round(shape.points[3] - shape.points[1])}`,
+          ),
+        ),
+      ),
+    );
   }
 
   function changed() {
@@ -131,7 +183,8 @@ export async function openEditor(view, where, taskId) {
     } else if (drag.kind === "move") moveTo(selected, drag.points, x - drag.start[0], y - drag.start[1]);
     else {
       const points = [drag.start[0], drag.start[1], x, y];
-      if (!drag.shape && Math.abs(x - drag.start[0]) >= smallest && Math.abs(y - drag.start[1]) >= smallest) shapes.push((selected = drag.shape = newShape(points)));
+      if (!drag.shape && Math.abs(x - drag.start[0]) >= smallest && Math.abs(y - drag.start[1]) >= smallest)
+        shapes.push((selected = drag.shape = newShape(points)));
       if (!drag.shape) return;
       drag.shape.points = ordered(points);
     }
@@ -187,7 +240,8 @@ export async function openEditor(view, where, taskId) {
     else if (key.toLowerCase() === "p") show(frame - 1);
     else if (key.toLowerCase() === "b") addInMiddle();
     else if (arrows[key] && selected) nudge(...arrows[key].map((d) => d * (event.shiftKey ? 4 : 2)), event.shiftKey);
-    else if (key === "Tab" && here().length > 0 && (document.activeElement === document.body || document.activeElement === view)) pick(here()[(here().indexOf(selected) + 1) % here().length]);
+    else if (key === "Tab" && here().length > 0 && (document.activeElement === document.body || document.activeElement === view))
+      pick(here()[(here().indexOf(selected) + 1) % here().length]);
     else return;
     event.preventDefault();
   }
@@ -197,15 +251,17 @@ export async function openEditor(view, where, taskId) {
     if (!dirty) return saving;
     dirty = false;
     draw();
-    const body = { shapes: shapes.map(({ id: _, elements: __, ...shape }) => shape), tags: [], tracks: [] };
-    saving = saving.then(() => call("PUT", `/api/tasks/${taskId}/annotations`, body)).then(
-      () => say("Saved."),
-      (error) => {
-        dirty = true;
-        say(`Not saved: ${error.message}`, true);
-        throw error;
-      },
-    );
+    const body = { shapes: shapes.map(({ type, frame, label_id, points }) => ({ type, frame, label_id, points })), tags: [], tracks: [] };
+    saving = saving
+      .then(() => call("PUT", `/api/tasks/${taskId}/annotations`, body))
+      .then(
+        () => say("Saved."),
+        (error) => {
+          dirty = true;
+          say(`Not saved: ${error.message}`, true);
+          throw error;
+        },
+      );
     saving.catch(() => {});
     const done = saving;
     saving = saving.catch(() => {});

@@ -28,7 +28,15 @@ function showLogin() {
   };
   const hint = el("p", {}, "The password is LABELER_PASSWORD in the file .env of your Airloom folder.");
   view.replaceChildren(
-    el("form", { class: "login", onsubmit: submit }, el("h1", {}, "Log in"), el("label", {}, "User", user), el("label", {}, "Password", password), el("button", { class: "primary" }, "Log in"), hint),
+    el(
+      "form",
+      { class: "login", onsubmit: submit },
+      el("h1", {}, "Log in"),
+      el("label", {}, "User", user),
+      el("label", {}, "Password", password),
+      el("button", { class: "primary" }, "Log in"),
+      hint,
+    ),
   );
   password.focus();
 }
@@ -37,7 +45,14 @@ async function showJobs() {
   const [tasks, jobs] = [await list("/api/tasks"), await list("/api/jobs")];
   const rows = tasks.map((task) => {
     const job = jobs.find(({ task_id }) => task_id === task.id);
-    return el("tr", {}, el("td", {}, job ? el("a", { href: `#/tasks/${task.id}` }, task.name) : task.name), el("td", {}, task.project_name ?? ""), el("td", {}, String(task.size ?? 0)), el("td", {}, job ? job.state : "no pictures yet"));
+    return el(
+      "tr",
+      {},
+      el("td", {}, job ? el("a", { href: `#/tasks/${task.id}` }, task.name) : task.name),
+      el("td", {}, task.project_name ?? ""),
+      el("td", {}, String(task.size ?? 0)),
+      el("td", {}, job ? job.state : "no pictures yet"),
+    );
   });
   const head = el("tr", {}, ...["Task", "Project", "Pictures", "State"].map((title) => el("th", { scope: "col" }, title)));
   const empty = el("p", {}, "Nothing to label yet. Put pictures into dataset-platform/incoming/ and trigger labeling_pipeline in Airflow.");

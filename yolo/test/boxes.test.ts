@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { type BoxXyxy, fromYolo, iouOf, toYolo } from "../src/boxes/boxes.ts";
+import { applyLetterbox, letterbox, undoLetterbox } from "../src/boxes/letterbox.ts";
+import { detectionsOf, suppress } from "../src/boxes/nms.ts";
+
+describe("boxes", () => {
+  it("IoU by hand: 10×10 and 10×10 shifted by 5 share 50 of 150", () => {
+    assert.equal(iouOf([0, 0, 10, 10], [5, 0, 15, 10]), 50 / 150);
+    assert.equal(iouOf([0, 0, 10, 10], [10, 0, 20, 10]), 0);
+    assert.equal(iouOf([0, 0, 0, 0], [0, 0, 0, 0]), 0);
+  });
+
+  it("YOLO coordinates by hand: x 10…30 of 100 is centre 0.2, width 0.2", () => {
+    assert.deepEqual(toYolo([10, 20, 30, 60], 100, 80), [0.2, 0.5, 0.2, 0.5]);
+    fromYolo([0.2, 0.5, 0.2, 0.5], 100, 80).forEach((value, i) => assert.ok(Math.abs(value - [10, 20, 30, 60][i]!) < 1e-9));
+  });
+});
+
+describe("letterbox", () => {
+  it("by hand: 1280×960 in 640 is 640×480 with 80 px above", () => {
+    assert.deepEqual(letterbox(1280, 960, 640), { scale: 0.5, left: 0, top: 80, width: 640, height: 480 });
+  });
+
+  it("is undone to the pixel's fraction for any picture and box (property)", () => {
+    const side = fc.integer({ min: 1, max: 8000 });
+    fc.assert(
+      fc.property(side, side, fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 4, maxLength: 4 }), (width, height, shares) => {
+        const box: BoxXyxy = [shares[0]! * width, shares[1]! * height, shares[2]! * width, shares[3]! * height];
+        const at = letterbox(width, height, 640);
+        const back = undoLetterbox(applyLetterbox(box, at, width, height), at, width, height);
+        back.forEach((value, i) => assert.ok(Math.abs(value - box[i]!) < 1e-6 * Math.max(width, height)));
+      }),
+    );
+  });
+});
+
+describe("NMS", () => {
+  const found = (x: number, score: number, cls = 0) => ({ box: [x, 0, x + 10, 10] as BoxXyxy, score, cls });
+
+  it("keeps the surest of overlapping boxes of one class, and all of other classes", () => {
+    const kept = suppress([found(0, 0.5), found(1, 0.9), found(1, 0.4, 1), found(30, 0.3)], { maxIou: 0.5, maxDetections: 10 });
+    assert.deepEqual(
+      kept.map(({ score }) => score),
+      [0.9, 0.4, 0.3],
+    );
+  });
+
+  it("leaves no two boxes of a class above the threshold, and drops none without cause (property)", () => {
+    const candidate = fc.record({
+      x: fc.integer({ min: 0, max: 60 }),
+      score: fc.double({ min: 0.01, max: 1, noNaN: true }),
+      cls: fc.integer({ min: 0, max: 2 }),
+    });
+    fc.assert(
+      fc.property(fc.array(candidate, { maxLength: 40 }), (list) => {
+        const all = list.map(({ x, score, cls }) => found(x, score, cls));
+        const kept = suppress(all, { maxIou: 0.5, maxDetections: 1000 });
+        for (const a of kept) for (const b of kept) assert.ok(a === b || a.cls !== b.cls || iouOf(a.box, b.box) <= 0.5);
+        for (const dropped of all.filter((one) => !kept.includes(one)))
+          assert.ok(kept.some((one) => one.cls === dropped.cls && one.score >= dropped.score && iouOf(one.box, dropped.box) > 0.5));
+      }),
+    );
+  });
+
+  it("reads rows of cx, cy, w, h and scores", () => {
+    // Two anchors, one class: the second is below the threshold.
+    const output = Float32Array.of(50, 9, 40, 9, 20, 9, 10, 9, 0.75, 0.01);
+    assert.deepEqual(detectionsOf(output, 1, { minScore: 0.5, maxIou: 0.5, maxDetections: 10 }), [{ box: [40, 35, 60, 45], score: 0.75, cls: 0 }]);
+  });
+});

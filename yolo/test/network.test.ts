@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import * as tf from "@tensorflow/tfjs-node";
+import { seededRandom, uniform } from "../src/augment/random.ts";
+import { layoutOf, initialWeights } from "../src/nn/parameters.ts";
+import { predictLayers } from "../src/nn/predict-layers.ts";
+import { exportOnnx } from "../src/onnx/export.ts";
+import { initialState, lossAndGradient, runStepEagerly, stepSetting } from "../src/train/step.ts";
+import { predict } from "../src/train/validate.ts";
+import { readCheckpoint, writeCheckpoint } from "../src/weights/checkpoint.ts";
+
+const config = { size: "n", classes: 3 } as const;
+const layout = layoutOf(config);
+const side = 64;
+
+/** Weights whose running statistics are not the neutral 0 and 1, so that folding them is put to the test. */
+function someWeights() {
+  const weights = initialWeights(layout, 7);
+  const random = seededRandom(9);
+  weights.stats.forEach((_, i) => (weights.stats[i] = uniform(random, 0.5, 1.5)));
+  return weights;
+}
+
+function somePicture(batch: number): Float32Array {
+  const random = seededRandom(21);
+  return Float32Array.from({ length: batch * side * side * 3 }, () => random());
+}
+
+describe("the network", () => {
+  it("has the published number of parameters: 3,157,184 trained ones and 183 tensors for 80 classes (n)", () => {
+    const coco = layoutOf({ size: "n", classes: 80 });
+    assert.equal(coco.length, 3_157_184);
+    assert.equal(coco.slots.size, 183);
+  });
+
+  it("has the published sizes in millions: 11.2 (s), 25.9 (m), 43.7 (l), 68.2 (x)", () => {
+    const millions = (["s", "m", "l", "x"] as const).map((size) => Number((layoutOf({ size, classes: 80 }).length / 1e6).toFixed(1)));
+    assert.deepEqual(millions, [11.2, 25.9, 43.7, 68.2]);
+  });
+
+  it("predicts in ONNX Runtime what it predicts in TensorFlow, for several pictures at once", async () => {
+    const weights = someWeights();
+    const values = somePicture(2);
+    const { layers, dispose } = predictLayers(layout, weights);
+    const images = tf.tensor4d(values, [2, side, side, 3]);
+    const ours = predict(config, layers, images);
+    const session = await InferenceSession.create(exportOnnx(config, layout, weights, { side, labels: ["a", "b", "c"] }));
+    const planes = (await tf.transpose(images, [0, 3, 1, 2]).data()) as Float32Array;
+    const { output0 } = await session.run({ images: new Tensor("float32", planes, [2, 3, side, side]) });
+    assert.deepEqual(output0!.dims, ours.shape);
+    const theirs = output0!.data as Float32Array;
+    const worst = (ours.dataSync() as Float32Array).reduce((most, value, i) => Math.max(most, Math.abs(value - theirs[i]!)), 0);
+    dispose();
+    assert.ok(worst < 1e-3, `largest difference ${worst}`);
+  });
+
+  it("has the gradient that finite differences of its own loss give", () => {
+    const setting = stepSetting(config, layout, side, "SGD", 0);
+    const weights = initialWeights(layout, 3);
+    const batch = () => ({
+      images: tf.tensor4d(somePicture(2), [2, side, side, 3]),
+      boxes: tf.tensor3d([[[6, 6, 50, 40]], [[10, 20, 60, 60]]]),
+      classes: tf.tensor3d([[[1, 0, 0]], [[0, 0, 1]]]),
+      present: tf.tensor3d([[[1]], [[1]]]),
+    });
+    // Only what background and class targets share is smooth; so the picture is empty, and all of the loss is its BCE.
+    const empty = () => ({ ...batch(), classes: tf.zeros<tf.Rank.R3>([2, 1, 3]) as tf.Tensor3D, present: tf.zeros<tf.Rank.R3>([2, 1, 1]) as tf.Tensor3D });
+    const lossAt = (parameters: Float32Array) => tf.tidy(() => 0.5 * 2 * lossAndGradient(setting, tf.tensor1d(parameters), empty()).parts.dataSync()[1]!);
+    const gradient = tf.tidy(() => lossAndGradient(setting, tf.tensor1d(weights.parameters), empty()).gradient.dataSync());
+    // Along the gradient's own direction the loss must fall as fast as the gradient is long.
+    const norm = Math.sqrt((gradient as Float32Array).reduce((sum, value) => sum + value ** 2, 0));
+    const step = 1e-4 / norm;
+    const moved = (sign: number) => weights.parameters.map((value, i) => value + sign * step * gradient[i]!);
+    const numeric = (lossAt(moved(1)) - lossAt(moved(-1))) / (2 * step);
+    assert.ok(Math.abs(numeric / norm ** 2 - 1) < 0.03, `slope ${numeric}, squared length of the gradient ${norm ** 2}`);
+  });
+
+  it("learns one batch by heart, and leaks no tensors", () => {
+    const setting = stepSetting(config, layout, side, "AdamW", 5e-4);
+    let state = initialState(initialWeights(layout, 1));
+    const rates = { learningRate: 2e-3, biasRate: 2e-3, momentum: 0.9, averageDecay: 0.9 };
+    const losses: number[] = [];
+    let tensors = 0;
+    for (let step = 0; step < 30; step++) {
+      const batch = {
+        images: tf.tensor4d(somePicture(2), [2, side, side, 3]),
+        boxes: tf.tensor3d([[[6, 6, 50, 40]], [[10, 20, 60, 60]]]),
+        classes: tf.tensor3d([[[1, 0, 0]], [[0, 0, 1]]]),
+        present: tf.tensor3d([[[1]], [[1]]]),
+      };
+      const result = runStepEagerly(setting, state, batch, { ...rates, update: step + 1 });
+      state = result.state;
+      losses.push(result.parts.reduce((sum, part) => sum + part, 0));
+      if (step === 1) tensors = tf.memory().numTensors;
+    }
+    assert.equal(tf.memory().numTensors, tensors);
+    assert.ok(losses.at(-1)! < losses[0]! / 2, `loss went from ${losses[0]} to ${losses.at(-1)}`);
+  }).timeout(60_000);
+
+  it("comes back from a checkpoint as it went in", () => {
+    const weights = someWeights();
+    const back = readCheckpoint(writeCheckpoint({ config, labels: ["a", "b", "c"], side, weights }));
+    assert.deepEqual(back.weights, weights);
+    assert.deepEqual([back.labels, back.side, back.config], [["a", "b", "c"], side, config]);
+  });
+});
