@@ -102,7 +102,11 @@ describe("task-aligned assignment", () => {
 
   it("assigns nothing in a batch without objects", () => {
     const anchors = anchorTensors(32, 32);
-    const none = { boxes: tf.zeros<tf.Rank.R3>([1, 1, 4]) as tf.Tensor3D, classes: tf.zeros<tf.Rank.R3>([1, 1, 2]) as tf.Tensor3D, present: tf.zeros<tf.Rank.R3>([1, 1, 1]) as tf.Tensor3D };
+    const none = {
+      boxes: tf.zeros<tf.Rank.R3>([1, 1, 4]) as tf.Tensor3D,
+      classes: tf.zeros<tf.Rank.R3>([1, 1, 2]) as tf.Tensor3D,
+      present: tf.zeros<tf.Rank.R3>([1, 1, 1]) as tf.Tensor3D,
+    };
     const targets = assign(tf.fill([1, anchors.count, 2], 0.5), tf.zeros([1, anchors.count, 4]), anchors.centres, none);
     assert.equal(tf.sum(targets.scores).dataSync()[0], 0);
   });

@@ -100,7 +100,7 @@ const jsonOnly: RequestHandler = (req, _res, next) => {
 /** 405 for a path that exists with another method, else 404. */
 function otherMethod(method: string, path: string): HttpError {
   const known = /^\/(projects|tasks|jobs|labels|requests)(\/[^/]+)?$/.test(path);
-  return known ? new HttpError(405, { detail: `Method "${method}" not allowed.` }) : new HttpError(404, { detail: "Not found." });
+  return known ? new HttpError(405, { detail: `Method "${method}" not allowed.` }) : new HttpError(404, "<h1>Not Found</h1>");
 }
 
 function errors(log: Logger): ErrorRequestHandler {

@@ -42,7 +42,23 @@ export type NewImage = Insertable<Omit<ImageTable, "batch_id" | "labelled_at">>;
 export type BatchRow = Selectable<BatchTable>;
 
 /** How long a writer waits for another before it gives up. */
-const busyTimeoutMs = 30_000;
+const patienceMs = 30_000;
+
+/**
+ * Repeats work that met another writer. SQLite's own busy timeout would do, but it blocks the thread, and the driver forgets it
+ * with each transaction.
+ */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + patienceMs;
+  for (let waitMs = 5; ; waitMs = Math.min(200, waitMs * 2)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!/SQLITE_BUSY|database is locked/.test(String(error)) || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, waitMs * (0.5 + Math.random())));
+    }
+  }
+}
 
 /** The registry of a storage folder: what is known about each image. Close it when done. */
 export class Registry {
@@ -56,9 +72,8 @@ export class Registry {
   static async open(file: string): Promise<Registry> {
     mkdirSync(path.dirname(file), { recursive: true });
     const db = new Kysely<Tables>({ dialect: new LibsqlDialect({ url: `file:${file}` }) });
-    await sql`pragma journal_mode = wal`.execute(db);
-    await sql.raw(`pragma busy_timeout = ${busyTimeoutMs}`).execute(db);
-    await migrate(db);
+    await patiently(() => sql`pragma journal_mode = wal`.execute(db));
+    await patiently(() => migrate(db));
     return new Registry(db);
   }
 
@@ -68,11 +83,11 @@ export class Registry {
 
   /** Adds an image; false where it was known already. */
   async addImage(image: NewImage): Promise<boolean> {
-    const result = await this.#db
+    const insert = this.#db
       .insertInto("images")
       .values({ ...image, batch_id: null, labelled_at: null })
-      .onConflict((conflict) => conflict.column("sha256").doNothing())
-      .executeTakeFirst();
+      .onConflict((conflict) => conflict.column("sha256").doNothing());
+    const result = await patiently(() => insert.executeTakeFirst());
     return Number(result.numInsertedOrUpdatedRows ?? 0n) > 0;
   }
 
@@ -103,23 +118,26 @@ export class Registry {
   }): Promise<BatchRow | undefined> {
     const before = await this.#db.selectFrom("batches").selectAll().where("run_id", "=", runId).executeTakeFirst();
     if (before) return before;
-    return this.#db.transaction().execute(async (trx) => {
-      const free = trx
-        .selectFrom("images")
-        .select("sha256")
-        .where("source_id", "=", sourceId)
-        .where("batch_id", "is", null)
-        .where("labelled_at", "is", null)
-        .orderBy("ingested_at")
-        .orderBy("sha256")
-        .limit(size);
-      // One statement that chooses and claims: SQLite lets no other writer in between.
-      const claimed = await trx.updateTable("images").set({ batch_id: id }).where("sha256", "in", free).executeTakeFirst();
-      if (claimed.numUpdatedRows === 0n) return undefined;
-      const row: BatchRow = { id, run_id: runId, source_id: sourceId, created_at: now, cvat_task_id: null };
-      await trx.insertInto("batches").values(row).execute();
-      return row;
-    });
+    const claim = this.#db.transaction();
+    return patiently(() =>
+      claim.execute(async (trx) => {
+        const free = trx
+          .selectFrom("images")
+          .select("sha256")
+          .where("source_id", "=", sourceId)
+          .where("batch_id", "is", null)
+          .where("labelled_at", "is", null)
+          .orderBy("ingested_at")
+          .orderBy("sha256")
+          .limit(size);
+        // One statement that chooses and claims: SQLite lets no other writer in between.
+        const claimed = await trx.updateTable("images").set({ batch_id: id }).where("sha256", "in", free).executeTakeFirst();
+        if (claimed.numUpdatedRows === 0n) return undefined;
+        const row: BatchRow = { id, run_id: runId, source_id: sourceId, created_at: now, cvat_task_id: null };
+        await trx.insertInto("batches").values(row).execute();
+        return row;
+      }),
+    );
   }
 
   async findBatch(id: string): Promise<BatchRow> {
@@ -133,11 +151,13 @@ export class Registry {
   }
 
   async setCvatTask(batchId: string, taskId: number): Promise<void> {
-    await this.#db.updateTable("batches").set({ cvat_task_id: taskId }).where("id", "=", batchId).execute();
+    const update = this.#db.updateTable("batches").set({ cvat_task_id: taskId }).where("id", "=", batchId);
+    await patiently(() => update.execute());
   }
 
   async markLabelled(sha256: string, now: string): Promise<void> {
-    await this.#db.updateTable("images").set({ labelled_at: now }).where("sha256", "=", sha256).execute();
+    const update = this.#db.updateTable("images").set({ labelled_at: now }).where("sha256", "=", sha256);
+    await patiently(() => update.execute());
   }
 }
 
