@@ -4,7 +4,7 @@ import path from "node:path";
 import axios, { AxiosError, type AxiosInstance } from "axios";
 
 /** MLflow refused, or could not be reached for all attempts. Holds none of the request, which may be large. */
-export class MlflowError extends Error {
+class MlflowError extends Error {
   override readonly name = "MlflowError";
   /** MLflow's own code, such as RESOURCE_ALREADY_EXISTS; undefined where it did not answer. */
   readonly code: string | undefined;

@@ -54,6 +54,9 @@ export function airflowEnvironment(settings: StackSettings): Record<string, stri
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: database ?? sqlite,
     // With the default of 5 s the supervisor often sleeps that long after a task has ended.
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
+    // A task whose worker is gone, after a restart say, is given up after two minutes, not five.
+    AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: "120",
+    AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL: "10",
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "15",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "15",
     AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(airflowHome(settings), "logs"),

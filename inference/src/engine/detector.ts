@@ -28,9 +28,9 @@ export class Detector {
   static async load(onnx: Uint8Array, { labels, side, threads }: { labels: readonly string[]; side: number; threads: number }): Promise<Detector> {
     const session = await InferenceSession.create(onnx, { intraOpNumThreads: threads, interOpNumThreads: 1 });
     const detector = new Detector(session, labels.length, side);
-    const output = await detector.#run(new Float32Array(3 * side * side).fill(114 / 255));
-    if (output.length % (4 + labels.length) !== 0 || output.length === 0)
-      throw new Error(`the model's output has ${output.length} values, which do not fit ${labels.length} labels`);
+    const { dims } = await detector.#run(new Float32Array(3 * side * side).fill(114 / 255));
+    if (dims.length !== 3 || dims[1] !== 4 + labels.length)
+      throw new Error(`the model's output is [${dims.join(", ")}], and ${labels.length} labels need [1, ${4 + labels.length}, anchors]: they do not fit`);
     return detector;
   }
 
@@ -38,18 +38,18 @@ export class Detector {
     const t0 = performance.now();
     const { values, at, width, height } = await prepare(image, this.#side);
     const t1 = performance.now();
-    const output = await this.#run(values);
+    const output = (await this.#run(values)).data as Float32Array;
     const t2 = performance.now();
     const detections = detectionsOf(output, this.#classes, options).map((found) => ({ ...found, box: undoLetterbox(found.box, at, width, height) }));
     return { width, height, detections, speedMs: { preprocess: t1 - t0, inference: t2 - t1, postprocess: performance.now() - t2 } };
   }
 
-  /** The raw output [1, 4 + classes, anchors] for one prepared picture. */
-  async #run(values: Float32Array): Promise<Float32Array> {
+  /** The raw output, [1, 4 + classes, anchors] float32, for one prepared picture. */
+  async #run(values: Float32Array): Promise<Tensor> {
     const input = new Tensor("float32", values, [1, 3, this.#side, this.#side]);
     const { output0 } = await this.#session.run({ images: input });
     if (!output0) throw new Error("the model has no output named output0");
-    return output0.data as Float32Array;
+    return output0;
   }
 
   async dispose(): Promise<void> {

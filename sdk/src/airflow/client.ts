@@ -46,6 +46,15 @@ export class AirflowClient {
     });
   }
 
+  /** Whether Airflow knows a DAG yet: the DAG processor needs a moment for a new file. */
+  async hasDag(dagId: string): Promise<boolean> {
+    const get = this.#fetcher.path("/api/v2/dags/{dag_id}").method("get").create();
+    return this.#call(`look up ${dagId}`, async () => (await get({ dag_id: dagId })).ok).catch((error: unknown) => {
+      if (error instanceof AirflowApiError && error.status === 404) return false;
+      throw error;
+    });
+  }
+
   /** Starts a run. Airflow checks `conf` against the DAG's params; a wrong one is a 400 that says why. */
   async trigger(dagId: string, conf: Readonly<Record<string, unknown>>): Promise<DagRun> {
     const post = this.#fetcher.path("/api/v2/dags/{dag_id}/dagRuns").method("post").create();
