@@ -1,7 +1,9 @@
 // Makes a fresh clone ready: packages, Python, TensorFlow binding, .env. Plain Node without dependencies, since it runs
 // before `npm ci`. Each step is skipped while its inputs are unchanged.
 //
-//   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env]
+//   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env] [--run=scripts/start.ts …]
+//
+// With --run it goes on as that TypeScript program, in the same process: a signal to npm then reaches it, and not a shell.
 import { chmodSync, existsSync } from "node:fs";
 import path from "node:path";
 import { ensureBrowser } from "./set-up/browser.mjs";
@@ -11,8 +13,8 @@ import { root, run, SetupError, step } from "./set-up/run.mjs";
 import { tfjsBinding } from "./set-up/tfjs-binding.mjs";
 import { checkVersions, platformLimits } from "./set-up/versions.mjs";
 
-const workspaces = ["sdk", "yolo", "dataset-platform", "runners", "inference"];
 const option = (/** @type {string} */ name) => process.argv.find((arg) => arg.startsWith(`--${name}=`))?.split("=")[1];
+const program = option("run");
 const forTest = option("for") === "test";
 const only = option("only")?.split(",");
 const wants = (/** @type {string} */ part) => !only || only.includes(part);
@@ -22,7 +24,7 @@ async function main() {
   const limits = platformLimits();
   if (limits) console.log(limits);
   if (wants("npm")) {
-    const inputs = ["package-lock.json", "package.json", ...workspaces.map((name) => `${name}/package.json`)];
+    const inputs = ["package-lock.json", ".npmrc"];
     await step({ name: "npm packages", inputs, makes: "node_modules/.package-lock.json" }, () =>
       run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
     );
@@ -46,4 +48,12 @@ try {
   if (!(error instanceof SetupError)) throw error;
   console.error(`\nSet-up stopped: ${error.message}`);
   process.exit(1);
+}
+
+if (program) {
+  const own = process.argv.slice(2).filter((arg) => !/^--(for|only|run)=/.test(arg));
+  process.argv = [process.argv[0] ?? "node", path.join(root, program), ...own];
+  const { register } = await import("tsx/esm/api");
+  register();
+  await import(path.join(root, program));
 }

@@ -26,7 +26,7 @@ export async function drawBoxesInBrowser(settings: StackSettings, taskId: number
     await page.goto(`${urlOf(settings, "labeler")}/tasks/${taskId}`);
     await page.fill('input[name="user"]', settings.env["LABELER_USER"] || "admin");
     await page.fill('input[name="password"]', settings.env["LABELER_PASSWORD"] ?? "");
-    await page.click("text=Log in >> nth=-1");
+    await page.click("form button");
     await page.waitForSelector(".stage svg image[href^='blob:']");
 
     // Where the picture's pixels are on the screen: the view box keeps its proportions and is centred.

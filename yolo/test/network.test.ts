@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import * as tf from "@tensorflow/tfjs-node";
 import { seededRandom, uniform } from "../src/augment/random.ts";
@@ -103,4 +108,21 @@ describe("the network", () => {
     assert.deepEqual(back.weights, weights);
     assert.deepEqual([back.labels, back.side, back.config], [["a", "b", "c"], side, config]);
   });
+});
+
+describe("the ONNX file", () => {
+  it("passes onnx.checker's full check", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "onnx-"));
+    try {
+      const file = path.join(folder, "model.onnx");
+      await writeFile(file, exportOnnx(config, layout, someWeights(), { side: 320, labels: ["a", "b", 'c "d"'] }));
+      const python = fileURLToPath(new URL("../../.venv-test/bin/python", import.meta.url));
+      const check =
+        "import onnx, sys\nm = onnx.load(sys.argv[1])\nonnx.checker.check_model(m, full_check=True)\nprint(m.opset_import[0].version, m.ir_version, [d.dim_value or d.dim_param for d in m.graph.output[0].type.tensor_type.shape.dim])";
+      const { stdout } = await execa(python, ["-c", check, file]);
+      assert.equal(stdout, "13 8 ['batch', 7, 2100]");
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }).timeout(60_000);
 });

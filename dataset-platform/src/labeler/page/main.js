@@ -21,7 +21,9 @@ function showLogin() {
     try {
       token.set((await call("POST", "/api/auth/login", { username: user.value, password: password.value })).key);
       say("");
-      location.hash = sessionStorage.getItem("airloom-after-login") ?? "#/";
+      const next = sessionStorage.getItem("airloom-after-login") ?? "#/";
+      if (location.hash === next) await route();
+      else location.hash = next;
     } catch (error) {
       say(error.message, true);
     }
