@@ -1,7 +1,7 @@
 // Makes a fresh clone ready: packages, Python, TensorFlow binding, .env. Plain Node without dependencies, since it runs
 // before `npm ci`. Each step is skipped while its inputs are unchanged.
 //
-//   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env] [--run=scripts/start.ts …]
+//   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env] [--omit=dev] [--run=scripts/start.ts …]
 //
 // With --run it goes on as that TypeScript program, in the same process: a signal to npm then reaches it, and not a shell.
 import { chmodSync, existsSync } from "node:fs";
@@ -26,7 +26,7 @@ async function main() {
   if (wants("npm")) {
     const inputs = ["package-lock.json", ".npmrc"];
     await step({ name: "npm packages", inputs, makes: "node_modules/.package-lock.json" }, () =>
-      run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
+      run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", ...(option("omit") ? [`--omit=${option("omit")}`] : [])]),
     );
   }
   if (wants("python")) await pythonEnvironment(python, ".venv", "scripts/python/requirements.lock", "Python environment (Airflow, MLflow, DVC)");
@@ -51,7 +51,7 @@ try {
 }
 
 if (program) {
-  const own = process.argv.slice(2).filter((arg) => !/^--(for|only|run)=/.test(arg));
+  const own = process.argv.slice(2).filter((arg) => !/^--(for|only|omit|run)=/.test(arg));
   process.argv = [process.argv[0] ?? "node", path.join(root, program), ...own];
   const { register } = await import("tsx/esm/api");
   register();

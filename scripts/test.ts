@@ -56,7 +56,7 @@ const parts: Record<string, Record<string, () => Promise<Count>>> = {
     "unused code (knip)": whole(bin("knip"), "--no-config-hints"),
   },
   compile: { "generated-dags is what dags-ts compiles to": whole(process.execPath, "sdk/bin/compile-dags.mjs", "--check") },
-  unit: { "unit tests": mocha("unit", "{sdk,yolo,dataset-platform,runners,inference,scripts}/test/**/*.test.ts") },
+  unit: { "unit tests": mocha("unit", "{sdk,yolo,dataset-platform,runners,inference}/test/**/*.test.ts", "test/{containers,scripts}/**/*.test.ts") },
   e2e: { "the whole loop": mocha("e2e", "test/e2e/**/*.test.ts") },
 };
 

@@ -311,6 +311,7 @@ class _NodeOperator:
         self._node = _NodeProcess(self, kind, context)
         outcome = self._node.run()
         if outcome["type"] == "skipped":
+            self.log.info("Skipped: %s", outcome["message"])
             raise AirflowSkipException(outcome["message"])
         if outcome["type"] == "failed":
             failure = AirflowFailException if outcome["terminal"] else AirflowException

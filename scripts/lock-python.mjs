@@ -1,0 +1,21 @@
+// Renews scripts/python/*.lock from the .in files beside them: node scripts/lock-python.mjs
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("python/", import.meta.url));
+const uv = fileURLToPath(new URL("../.venv/bin/uv", import.meta.url));
+const common = ["pip", "compile", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate", "--quiet"];
+const locks = {
+  requirements: ["--python-version", "3.10"],
+  "requirements-mlflow": ["--python-version", "3.10", "--constraint", "requirements.lock"],
+  "requirements-test": ["--python-version", "3.10"],
+  bootstrap: ["--no-deps"],
+  zig: ["--no-deps"],
+  // Unpacked, never installed: only its shared libraries are used.
+  tensorflow: ["--no-deps", "--python-version", "3.11"],
+};
+for (const [name, args] of Object.entries(locks)) {
+  execFileSync(uv, [...common, ...args, `${name}.in`, "-o", `${name}.lock`], { cwd: folder, stdio: "inherit" });
+  console.log(path.join(folder, `${name}.lock`));
+}
