@@ -19,16 +19,27 @@ export async function serve(dag: Dag, schemas: TaskSchemas): Promise<void> {
   const stop = (why: string) => {
     if (abort.signal.aborted) return;
     abort.abort(new Error(why));
-    setTimeout(() => process.exit(143), graceMs).unref();
+    setTimeout(() => process.exit(143), graceMs + 1000).unref();
   };
   process.on("SIGTERM", () => stop("Airflow ended the task (SIGTERM)"));
+  let lost = false;
   channel.onLost(() => {
+    lost = true;
     stop("the connection to Airflow was lost");
-    // Nobody is left to end what the handler started: take the whole process group down with us.
-    setTimeout(() => process.kill(-process.pid, "SIGKILL"), graceMs + 500);
+    setTimeout(killGroup, graceMs + 500);
   });
   const outcome = await runTask(dag, schemas, await channel.start, channel, abort.signal);
+  if (lost) killGroup();
   await channel.end(outcome);
   // A handler's forgotten timer or socket must not keep a finished task running.
   process.exit(0);
+}
+
+/** Takes down this process and all that it started: nobody else is left to do so. The operator made it lead its group. */
+function killGroup(): void {
+  try {
+    process.kill(-process.pid, "SIGKILL");
+  } catch {
+    process.exit(143);
+  }
 }
