@@ -4,7 +4,7 @@
 //   node scripts/setup.mjs [--for=test] [--only=npm,python,tfjs,env] [--omit=dev] [--run=scripts/start.ts …]
 //
 // With --run it goes on as that TypeScript program, in the same process: a signal to npm then reaches it, and not a shell.
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, chownSync, existsSync } from "node:fs";
 import path from "node:path";
 import { ensureBrowser } from "./set-up/browser.mjs";
 import { ensureEnvFile } from "./set-up/env-file.mjs";
@@ -35,6 +35,9 @@ async function main() {
     const made = ensureEnvFile();
     if (made.length > 0) console.log(`  ✓ .env: fresh ${made.join(", ")}`);
     if (existsSync(path.join(root, ".env"))) chmodSync(path.join(root, ".env"), 0o600);
+    // Containers write there as user 1000 where root has cloned the repository: they never run as root.
+    if (process.getuid?.() === 0)
+      for (const folder of ["dataset-platform/incoming", "model"]) if (existsSync(path.join(root, folder))) chownSync(path.join(root, folder), 1000, 0);
   }
   if (forTest) {
     await pythonEnvironment(python, ".venv-test", "scripts/python/requirements-test.lock", "Python environment for the tests (CVAT SDK, ONNX checker)");

@@ -17,6 +17,9 @@ export interface Trained {
   readonly map: number;
 }
 
+/** Working folders of training runs that stay on disk. */
+const keptRuns = 10;
+
 interface TrainInput {
   readonly dataset: { readonly folder: string; readonly commit: string };
   readonly modelName: string;
@@ -31,12 +34,15 @@ interface TrainInput {
 export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, async (input: TrainInput, { log, signal, run }): Promise<Trained> => {
   if (input.imgsz % 32 !== 0) throw new TerminalError(`imgsz is ${input.imgsz}, and must be a multiple of 32`);
   const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
+  const { keepNewest } = await import("@airloom/dataset-platform/store/keep-newest.ts");
   const { MlflowClient } = await import("../platform/mlflow.ts");
   const { runTrainingChild, TrainingDiverged } = await import("./run-child.ts");
   const { storage, mlflowUrl } = platformSettings();
   const data = await readDataFile(input.dataset.folder);
   const folder = path.join(storage.private, "training", `${run.runId.replace(/[^\w.-]+/g, "_")}-${run.tryNumber}`);
   await mkdir(folder, { recursive: true });
+  // What matters of older runs is in MLflow.
+  await keepNewest(path.dirname(folder), keptRuns);
 
   const pictures = (part: typeof data.train) => part.map(({ image, objects }) => ({ file: path.join(input.dataset.folder, image), objects }));
   const { imgsz: side, epochs, batch, seed } = input;

@@ -42,7 +42,12 @@ export async function ingest(options: IngestOptions): Promise<IngestReport> {
   for (const file of await incomingFiles(options.incoming, options.sourceId)) {
     options.signal?.throwIfAborted();
     const name = path.relative(options.incoming, file);
-    const picture = await inspect(file);
+    const picture = await inspect(file).catch((error: NodeJS.ErrnoException) => {
+      // Another run that ingests at the same time was faster.
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    if (!picture) continue;
     if ("why" in picture) {
       await reject(options, file, picture.why);
       rejected.push({ name, why: picture.why });
@@ -63,7 +68,7 @@ export async function ingest(options: IngestOptions): Promise<IngestReport> {
     if (isNew) added.push(picture.sha256);
     else known.push(name);
     options.beforeWrite?.("remove");
-    await rm(file);
+    await rm(file, { force: true });
   }
   return { added, known, rejected };
 }

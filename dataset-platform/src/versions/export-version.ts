@@ -1,8 +1,9 @@
-import { copyFile, link, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { copyFile, link, mkdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { parseYolo, type YoloObject } from "../labels/yolo-labels.ts";
 import { splitBy } from "../labels/split.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
+import { keepNewest } from "../store/keep-newest.ts";
 import type { DataRepository, DatasetVersion } from "./data-repository.ts";
 import { isThere } from "./dvc-objects.ts";
 
@@ -49,7 +50,7 @@ export async function exportVersion(
     await layOut(repository, version, split, temporary);
     await rm(folder, { recursive: true, force: true });
     await rename(temporary, folder);
-    await removeOld(parent, path.basename(folder));
+    await keepNewest(parent, keep);
   }
   const data = await readDataFile(folder);
   return { folder, commit: data.commit, labels: data.labels, train: data.train.length, validation: data.validation.length };
@@ -92,9 +93,4 @@ async function layOut(repository: DataRepository, { commit, classes, entries }: 
 
 async function linkOrCopy(from: string, to: string): Promise<void> {
   await link(from, to).catch(() => copyFile(from, to));
-}
-
-async function removeOld(parent: string, newest: string): Promise<void> {
-  const names = (await readdir(parent)).filter((name) => name !== newest && !name.endsWith(".tmp"));
-  for (const name of names.toSorted().slice(0, Math.max(0, names.length - keep + 1))) await rm(path.join(parent, name), { recursive: true, force: true });
 }
