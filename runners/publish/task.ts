@@ -30,7 +30,7 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
     metrics: { mAP50: input.evaluation.map50, "mAP50-95": input.evaluation.map },
     createdAt: new Date().toISOString(),
   };
-  await atomicWrite(path.join(model, "best.safetensors"), await readFile(path.join(input.trained.folder, "best.safetensors")));
+  for (const name of ["best.pt", "best.safetensors"]) await atomicWrite(path.join(model, name), await readFile(path.join(input.trained.folder, name)));
   await atomicWrite(path.join(model, "best.onnx"), onnx);
   await atomicWrite(path.join(model, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   log.info(`${manifest.name} version ${manifest.version} is in ${model}: the inference service takes it within seconds`);

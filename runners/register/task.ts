@@ -15,7 +15,7 @@ export const registerModel = task(
     const { MlflowClient } = await import("../platform/mlflow.ts");
     const mlflow = new MlflowClient(platformSettings().mlflowUrl);
     const { folder, runId, experimentId } = input.trained;
-    const files = ["best.onnx", "best.safetensors"].map((name) => path.join(folder, name));
+    const files = ["best.onnx", "best.pt", "best.safetensors"].map((name) => path.join(folder, name));
     const modelId = await mlflow.logModel(experimentId, runId, input.modelName, files);
     const version = await mlflow.registerModel(input.modelName, modelId, runId);
     await mlflow.setAlias(input.modelName, version, "champion");

@@ -4,12 +4,12 @@ import path from "node:path";
 import { exportOnnx } from "@airloom/yolo/onnx/export.ts";
 import { layoutOf, type Weights } from "@airloom/yolo/nn/parameters.ts";
 import { DivergedError, type EpochReport, train, type TrainJob } from "@airloom/yolo/train/train.ts";
-import { writeCheckpoint } from "@airloom/yolo/weights/checkpoint.ts";
+import { writeCheckpoint, writeTorchCheckpoint } from "@airloom/yolo/weights/checkpoint.ts";
 
 /** What the parent sends, once. */
 export interface ChildJob {
   readonly job: TrainJob;
-  /** Where best.onnx, best.safetensors and last.safetensors go. */
+  /** Where best.onnx, best.pt, best.safetensors and last.safetensors go. */
   readonly folder: string;
 }
 
@@ -44,6 +44,7 @@ async function run({ job, folder }: ChildJob): Promise<void> {
   });
   if (!best || !last) throw new Error("training ended without an epoch");
   await writeFile(path.join(folder, "last.safetensors"), writeCheckpoint({ config, labels, side, weights: last }));
+  await writeFile(path.join(folder, "best.pt"), await writeTorchCheckpoint({ config, labels, side, weights: best }));
   await writeFile(path.join(folder, "best.onnx"), exportOnnx(config, layout, best, { side, labels }));
   await send({ kind: "done" });
 }

@@ -9,7 +9,7 @@ export interface Trained {
   /** MLflow's ids. */
   readonly runId: string;
   readonly experimentId: string;
-  /** Holds best.onnx, best.safetensors, last.safetensors, results.csv and results.png. */
+  /** Holds best.onnx, best.pt, best.safetensors, last.safetensors, results.csv and results.png. */
   readonly folder: string;
   readonly epochs: number;
   /** The best epoch's figures on the validation split. */
@@ -88,7 +88,7 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
     if (failure) throw failure;
 
     await writeResults(folder, reports);
-    for (const name of ["results.csv", "results.png", "best.safetensors", "last.safetensors"])
+    for (const name of ["results.csv", "results.png", "best.pt", "best.safetensors", "last.safetensors"])
       await mlflow.logArtifact(experimentId, runId, path.join(folder, name), name.startsWith("results") ? "" : "weights");
     await mlflow.endRun(runId, "FINISHED");
     const best = reports.findLast((report) => report.best)!;

@@ -14,8 +14,8 @@ import { type BoxXyxy, fromYolo, iouOf } from "../../yolo/src/boxes/boxes.ts";
 import { drawBoxesInBrowser } from "./labeler-page.ts";
 import { lookAtTriggerForm } from "./trigger-form.ts";
 
-const pictures = 110;
-const epochs = 26;
+const pictures = 130;
+const epochs = 30;
 
 async function freePort(): Promise<string> {
   return new Promise((resolve) => {
@@ -212,7 +212,7 @@ describe("the whole loop", () => {
       [manifest["name"], manifest["version"], manifest["runId"], manifest["datasetCommit"]],
       ["YOLOv8_Demo", model_version.version, runId, await git("rev-parse", "HEAD")],
     );
-    assert.deepEqual((await readdir(settings.model)).toSorted(), ["best.onnx", "best.safetensors", "manifest.json"]);
+    assert.deepEqual((await readdir(settings.model)).toSorted(), ["best.onnx", "best.pt", "best.safetensors", "manifest.json"]);
   }).timeout(1_200_000);
 
   it("serves the model without a restart: /predict finds what is on pictures that nobody labelled", async () => {

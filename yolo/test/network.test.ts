@@ -12,7 +12,8 @@ import { predictLayers } from "../src/nn/predict-layers.ts";
 import { exportOnnx } from "../src/onnx/export.ts";
 import { initialState, lossAndGradient, runStepEagerly, stepSetting } from "../src/train/step.ts";
 import { predict } from "../src/train/validate.ts";
-import { readCheckpoint, writeCheckpoint } from "../src/weights/checkpoint.ts";
+import { readCheckpoint, writeCheckpoint, writeTorchCheckpoint } from "../src/weights/checkpoint.ts";
+import { readSafetensors } from "../src/weights/safetensors.ts";
 
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);
@@ -108,6 +109,29 @@ describe("the network", () => {
     assert.deepEqual(back.weights, weights);
     assert.deepEqual([back.labels, back.side, back.config], [["a", "b", "c"], side, config]);
   });
+});
+
+describe("the .pt file", () => {
+  it("unpickles to the same tensors, and needs nothing but what weights_only allows", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "pt-"));
+    try {
+      const weights = someWeights();
+      const file = path.join(folder, "best.pt");
+      await writeFile(file, await writeTorchCheckpoint({ config, labels: ["a", "b", "c"], side, weights }));
+      const python = fileURLToPath(new URL("../../.venv-test/bin/python", import.meta.url));
+      // Python's own pickle, with stand-ins for torch's two names; torch 2.13 itself read such a file when this was written.
+      const { stdout } = await execa(python, [fileURLToPath(new URL("read_pt.py", import.meta.url)), file]);
+      const { sums, names, shape } = JSON.parse(stdout) as { sums: Record<string, number>; names: string[]; shape: number[] };
+      assert.deepEqual(names, ["a", "b", "c"]);
+      assert.deepEqual(shape, [16, 3, 3, 3]);
+      const { tensors } = readSafetensors(writeCheckpoint({ config, labels: names, side, weights }));
+      assert.deepEqual(Object.keys(sums), [...tensors.keys()]);
+      for (const [name, { values }] of tensors)
+        assert.ok(Math.abs(sums[name]! - values.reduce((sum, value, i) => sum + value * ((i % 7) + 1), 0)) < 1e-2, name);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }).timeout(60_000);
 });
 
 describe("the ONNX file", () => {

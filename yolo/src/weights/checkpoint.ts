@@ -2,6 +2,7 @@ import { type ModelConfig, type Size, sizes } from "../nn/model.ts";
 import { layoutOf, slice, type Slot, type Weights } from "../nn/parameters.ts";
 import { toOutInHeightWidth } from "../onnx/export.ts";
 import { type NamedTensor, readSafetensors, writeSafetensors } from "./safetensors.ts";
+import { writeTorchFile } from "./torch-file.ts";
 
 /** A model as it is kept in a file: weights, and what is needed to build the network around them. */
 export interface Checkpoint {
@@ -12,8 +13,8 @@ export interface Checkpoint {
   readonly weights: Weights;
 }
 
-/** A checkpoint as safetensors, convolutions as torch has them: [out, in, height, width]. */
-export function writeCheckpoint({ config, labels, side, weights }: Checkpoint): Buffer {
+/** The tensors of a checkpoint by name, convolutions as torch has them: [out, in, height, width]. */
+function tensorsOf({ config, weights }: Checkpoint): Map<string, NamedTensor> {
   const layout = layoutOf(config);
   const tensors = new Map<string, NamedTensor>();
   const put = (slot: Slot, vector: Float32Array) => {
@@ -24,7 +25,19 @@ export function writeCheckpoint({ config, labels, side, weights }: Checkpoint): 
   };
   for (const slot of layout.slots.values()) put(slot, weights.parameters);
   for (const slot of layout.stats.values()) put(slot, weights.stats);
-  return writeSafetensors(tensors, { format: "pt", model: `yolov8${config.size}`, imgsz: String(side), labels: JSON.stringify(labels) });
+  return tensors;
+}
+
+/** A checkpoint as safetensors: what Airloom itself reads. */
+export function writeCheckpoint(checkpoint: Checkpoint): Buffer {
+  const { config, labels, side } = checkpoint;
+  return writeSafetensors(tensorsOf(checkpoint), { format: "pt", model: `yolov8${config.size}`, imgsz: String(side), labels: JSON.stringify(labels) });
+}
+
+/** A checkpoint as a `.pt` file, for people who go on in torch. */
+export async function writeTorchCheckpoint(checkpoint: Checkpoint): Promise<Buffer> {
+  const { config, labels, side } = checkpoint;
+  return writeTorchFile(tensorsOf(checkpoint), { architecture: `yolov8${config.size}`, names: labels, imgsz: side, license: "Apache-2.0" });
 }
 
 /** The checkpoint in a file; throws an error that names the first thing that does not fit. */
