@@ -6,7 +6,7 @@ import { selectBatch } from "../runners/select/task.ts";
 
 /** What the person who triggers the pipeline may choose. */
 export interface LabelingConf {
-  /** Source of images: those in incoming/, and in its sub-folder of this name. @default "manual_upload" @pattern ^[\w.-]{1,100}$ */
+  /** Source of images: those in incoming/, and in its sub-folder of this name. @default "manual_upload" @pattern ^[\w-][\w.-]{0,99}$ */
   source_id: string;
   /** Number of images to label. @default 10 @minimum 1 @maximum 1000 @asType integer */
   batch_size: number;

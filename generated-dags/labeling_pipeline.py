@@ -13,7 +13,7 @@ with DAG(
     tags=["airloom", "data"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     params={
-        "source_id": Param("manual_upload", type="string", pattern="^[\\w.-]{1,100}$", description="Source of images: those in incoming/, and in its sub-folder of this name."),
+        "source_id": Param("manual_upload", type="string", pattern="^[\\w-][\\w.-]{0,99}$", description="Source of images: those in incoming/, and in its sub-folder of this name."),
         "batch_size": Param(10, type="integer", minimum=1, maximum=1000, description="Number of images to label."),
         "cvat_project": Param("MyProject", type="string", minLength=1, maxLength=256, description="Project name in CVAT."),
         "labels": Param(["car", "truck"], type="array", items={"type": "string"}, minItems=1, description="Labels to use."),

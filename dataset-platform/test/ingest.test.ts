@@ -68,6 +68,11 @@ describe("ingest", () => {
     assert.deepEqual((await readdir(place.incoming)).toSorted(), [".gitkeep", "cam", "link.png", "other"]);
   });
 
+  it("refuses a source that would lead out of incoming/", async () => {
+    for (const sourceId of ["..", ".", "../storage", "a/b", "", "rejected", "x".repeat(101)])
+      await assert.rejects(ingest({ ...place, registry, sourceId }), /cannot be a source/);
+  });
+
   it("moves what is no picture to rejected/ with the reason, and takes the rest", async () => {
     const whole = await sharp({ create: { width: 300, height: 300, channels: 3, background: "red" } })
       .jpeg()

@@ -31,6 +31,8 @@ describe("a dataset's versions", () => {
   before(async () => {
     root = await mkdtemp(path.join(tmpdir(), "versions-"));
     await mkdir(path.join(root, "incoming"));
+    // A team's own repository around the storage.
+    await execa("git", ["init", "--quiet"], { cwd: root });
     const storage = storageLayout(at());
     registry = await Registry.open(storage.registry);
     for (let n = 0; n < 6; n++)
@@ -56,6 +58,7 @@ describe("a dataset's versions", () => {
     assert.equal(await git(at(), "log", "-1", "--format=%s"), "Auto-commit: first");
     assert.match(await runDvc(at(), "status"), /up to date/);
     assert.equal(await git(at(), "status", "--porcelain"), "");
+    await assert.rejects(git(root, "rev-parse", "--verify", "HEAD"), "the repository around it must get no commit");
     const clone = path.join(root, "clone");
     await git(root, "clone", "--quiet", at(), clone);
     await runDvc(clone, "pull");

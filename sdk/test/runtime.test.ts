@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -16,7 +17,7 @@ interface Result {
 }
 
 /** Text that quoting, templating or a shell would change. */
-const awkward = 'it\'s "quoted" {{ ds }} $(touch /tmp/never) `x` \\ %s \n ü 😀 \u2028 </script>';
+const awkward = 'it\'s "quoted" {{ ds }} $(touch airloom-never) `x` \\ %s \n ü 😀 \u2028 </script>';
 
 describe("tasks in a real Airflow", () => {
   let folder: string;
@@ -47,6 +48,7 @@ describe("tasks in a real Airflow", () => {
   it("get inputs and give results byte for byte, with parts of results and templates", () => {
     const echoed = result.xcoms["echo.return_value"] as { text: string; list: number[]; nested: unknown };
     assert.equal(echoed.text, awkward);
+    assert.ok(!existsSync("airloom-never"), "a value reached a shell");
     assert.deepEqual(echoed.nested, { deep: [null, true, "😀"] });
     assert.deepEqual(result.xcoms["join.return_value"], { joined: `${awkward}/2`, third: 1, deep: "😀" });
   });

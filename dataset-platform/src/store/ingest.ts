@@ -13,6 +13,8 @@ export const maxImagePixels = 100_000_000;
 /** Formats that are taken, by sharp's name, and the extension each is stored under. */
 const extensions: Readonly<Record<string, string>> = { jpeg: "jpg", png: "png", webp: "webp" };
 
+const rejectedFolder = "rejected";
+
 export interface IngestReport {
   /** SHA-256 of the images that were not known before. */
   readonly added: readonly string[];
@@ -36,6 +38,9 @@ export interface IngestOptions {
  * registry, and only then does the file leave: ended anywhere and run again, nothing is lost and nothing is there twice.
  */
 export async function ingest(options: IngestOptions): Promise<IngestReport> {
+  // It names a folder beneath incoming/: it must not lead out of it, nor to what was refused.
+  if (!/^[\w-][\w.-]{0,99}$/.test(options.sourceId) || options.sourceId === rejectedFolder)
+    throw new RangeError(`"${options.sourceId}" cannot be a source: use letters, digits, "_", "-" and ".", not at the beginning, and not "${rejectedFolder}"`);
   const added: string[] = [];
   const known: string[] = [];
   const rejected: { name: string; why: string }[] = [];
@@ -118,7 +123,7 @@ async function inspect(file: string): Promise<Picture | { readonly why: string }
 
 /** Moves a file that cannot be taken to `rejected/`, with the reason beside it: it is the user's, and not ours to delete. */
 async function reject(options: IngestOptions, file: string, why: string): Promise<void> {
-  const folder = path.join(options.incoming, "rejected");
+  const folder = path.join(options.incoming, rejectedFolder);
   await mkdir(folder, { recursive: true });
   let target = path.join(folder, path.basename(file));
   for (let n = 2; await exists(target); n++) target = path.join(folder, `${n}-${path.basename(file)}`);

@@ -1,4 +1,4 @@
-import { watch } from "node:fs";
+import { statSync, watch } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { Command } from "commander";
@@ -26,17 +26,17 @@ async function dagFiles(paths: readonly string[]): Promise<string[]> {
   return [...new Set(found)].toSorted();
 }
 
-/** Compiles once and says what changed; returns the exit code. */
-async function compileOnce(paths: readonly string[], options: Options): Promise<number> {
+/** Compiles once and says what changed; gives the exit code and the sources that were read. */
+async function compileOnce(paths: readonly string[], options: Options): Promise<{ code: number; sources: readonly string[] }> {
   const root = process.cwd();
   const outDir = path.resolve(options.out);
   const started = performance.now();
   const files = await dagFiles(paths);
-  const { files: outputs, diagnostics } = await compileDags(files, { root, outDir });
+  const { files: outputs, diagnostics, sources } = await compileDags(files, { root, outDir });
   for (const diagnostic of diagnostics) console.error(formatDiagnostic(diagnostic, root));
   if (diagnostics.length > 0) {
     console.error(`${diagnostics.length} problem${diagnostics.length > 1 ? "s" : ""}; nothing was written`);
-    return 1;
+    return { code: 1, sources };
   }
   const changes = options.check ? await findChanges(outDir, outputs) : await writeOutputs(outDir, outputs);
   const count = changes.written.length + changes.removed.length;
@@ -44,27 +44,38 @@ async function compileOnce(paths: readonly string[], options: Options): Promise<
     for (const name of changes.written) console.error(`${path.join(options.out, name)} is not what its source compiles to`);
     for (const name of changes.removed) console.error(`${path.join(options.out, name)} has no source any more`);
     console.error("Run compile-dags and commit what it writes.");
-    return 1;
+    return { code: 1, sources };
   }
   for (const name of changes.written) console.log(`  wrote   ${path.join(options.out, name)}`);
   for (const name of changes.removed) console.log(`  removed ${path.join(options.out, name)}`);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(`${files.length} DAG${files.length > 1 ? "s" : ""} compiled in ${seconds} s${count === 0 ? ", nothing changed" : ""}`);
-  return 0;
+  return { code: 0, sources };
 }
 
 async function main(paths: readonly string[], options: Options): Promise<void> {
-  process.exitCode = await compileOnce(paths, options);
+  const first = await compileOnce(paths, options);
+  process.exitCode = first.code;
   if (!options.watch) return;
   console.log("Watching. Ctrl-C ends it.");
-  const outDir = path.resolve(options.out);
+  const watched = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
-  watch(process.cwd(), { recursive: true }, (_, name) => {
-    if (!name?.endsWith(".ts") || name.includes("node_modules") || path.resolve(name).startsWith(outDir)) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => void compileOnce(paths, options).catch(report), 50);
-  });
+  // Folders, not files: editors replace a file, and a watch on it would stay with the old one.
+  const watchAll = (sources: readonly string[]) => {
+    for (const folder of new Set([...paths.map((name) => path.resolve(name)).filter(isFolder), ...sources.map((source) => path.dirname(source))])) {
+      if (watched.has(folder) || folder.includes(`${path.sep}node_modules${path.sep}`)) continue;
+      watched.add(folder);
+      watch(folder, (_, name) => {
+        if (!name?.endsWith(".ts")) return;
+        clearTimeout(timer);
+        timer = setTimeout(() => void compileOnce(paths, options).then(({ sources: now }) => watchAll(now), report), 50);
+      });
+    }
+  };
+  watchAll(first.sources);
 }
+
+const isFolder = (name: string) => statSync(name).isDirectory();
 
 function report(error: unknown): void {
   console.error(error instanceof Error ? error.message : error);

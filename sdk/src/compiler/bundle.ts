@@ -75,9 +75,16 @@ export async function bundleForLoading(root: string, file: string, external: rea
   return { code: text(".cjs"), map: JSON.parse(text(".map")) as SourceMapPayload };
 }
 
-/** The bundle of a DAG's tasks and those of the threads and children they start, with source maps. */
-export async function bundleForRunning(root: string, outDir: string, name: string, entry: string, external: readonly string[]): Promise<OutputFile[]> {
+/** The bundle of a DAG's tasks and those of the threads and children they start, with source maps; and all sources in them. */
+export async function bundleForRunning(
+  root: string,
+  outDir: string,
+  name: string,
+  entry: string,
+  external: readonly string[],
+): Promise<{ files: OutputFile[]; sources: string[] }> {
   const files: OutputFile[] = [];
+  const sources = new Set<string>();
   const queue: { outfile: string; entry: { contents: string } | { file: string } }[] = [{ outfile: `${name}.mjs`, entry: { contents: entry } }];
   const done = new Set<string>();
   for (let next = queue.shift(); next; next = queue.shift()) {
@@ -92,13 +99,15 @@ export async function bundleForRunning(root: string, outDir: string, name: strin
       ...commonOptions(root, external),
       ...input,
       outfile: path.join(outDir, next.outfile),
+      metafile: true,
       sourcemap: "linked",
       minifyWhitespace: true,
       minifySyntax: true,
       plugins: [workerEntries(name, workers)],
     });
     for (const file of result.outputFiles ?? []) files.push({ name: path.basename(file.path), text: file.text });
+    for (const source of Object.keys(result.metafile?.inputs ?? {})) sources.add(path.resolve(root, source));
     for (const [file, outfile] of workers) queue.push({ outfile, entry: { file } });
   }
-  return files;
+  return { files, sources: [...sources] };
 }

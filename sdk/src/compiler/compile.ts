@@ -15,6 +15,8 @@ import { readTypes, type Schema } from "./types.ts";
 export interface Compiled {
   readonly files: readonly OutputFile[];
   readonly diagnostics: readonly Diagnostic[];
+  /** Every source that the result depends on. */
+  readonly sources: readonly string[];
 }
 
 export interface CompileOptions {
@@ -35,7 +37,7 @@ export async function compileDags(files: readonly string[], { root, outDir }: Co
     { name: "airloom_runtime.py", text: `${markerFor("#", "the Airloom SDK")}\n${helper}` },
     { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_runtime\n` },
   ];
-  return { files: [...common, ...results.flatMap((result) => result.files)], diagnostics };
+  return { files: [...common, ...results.flatMap((result) => result.files)], diagnostics, sources: [...new Set(results.flatMap((result) => result.sources))] };
 }
 
 interface OneResult extends Compiled {
@@ -45,7 +47,7 @@ interface OneResult extends Compiled {
 
 async function compileOne(file: string, root: string, outDir: string, external: readonly string[]): Promise<OneResult> {
   const diagnostics: Diagnostic[] = [];
-  const none: OneResult = { files: [], diagnostics, dagId: undefined, file };
+  const none: OneResult = { files: [], diagnostics, sources: [file], dagId: undefined, file };
   const loaded = await loadDag(root, file, external, diagnostics);
   if (!loaded) return none;
   const built = build(loaded, diagnostics, file);
@@ -62,13 +64,13 @@ async function compileOne(file: string, root: string, outDir: string, external: 
     schemas[task.id] = found.input;
     taskDocs.set(task.id, found.doc);
   }
-  if (diagnostics.length > 0) return { ...none, dagId: graph.id };
+  if (diagnostics.length > 0) return { ...none, sources: loaded.sources, dagId: graph.id };
 
   const source = path.relative(root, file).replaceAll(path.sep, "/");
-  const bundles = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas), external);
+  const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas), external);
   const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs` });
   const marked = bundles.map(({ name, text }) => ({ name, text: name.endsWith(".mjs") ? `${markerFor("//", source)}\n${text}` : text }));
-  return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, dagId: graph.id, file };
+  return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, sources, dagId: graph.id, file };
 }
 
 function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): ReturnType<Dag["build"]> | undefined {

@@ -9,6 +9,8 @@ import type { Diagnostic } from "./diagnostic.ts";
 /** A DAG module that was executed, and the way from places in its running code to places in its source. */
 export interface LoadedDag {
   readonly dag: Dag;
+  /** Files that were executed to build it. */
+  readonly sources: readonly string[];
   locate(site: CallSite | undefined): CallSite | undefined;
 }
 
@@ -34,7 +36,7 @@ export async function loadDag(root: string, file: string, external: readonly str
     const run = compileFunction(code, ["module", "exports", "require"], { filename });
     run(module, module.exports, createRequire(filename));
     const dag = module.exports.default;
-    if (dag?.kind === "dag") return { dag, locate };
+    if (dag?.kind === "dag") return { dag, locate, sources: map.sources.map((source) => path.resolve(root, source)) };
     diagnostics.push({ code: "AL002", message: "the module does not export a DAG: write `export default dag(…)`", at: start });
   } catch (error) {
     diagnostics.push(...loadProblems(root, error as Error & { errors?: EsbuildError[] }, start, locate));
