@@ -11,6 +11,7 @@ import { type DrawnPicture, drawPicture, shapeLabels } from "../../scripts/demo/
 import { readSettings, type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
 import { type BoxXyxy, fromYolo, iouOf } from "../../yolo/src/boxes/boxes.ts";
+import { exportTask } from "./export-task.ts";
 import { drawBoxesInBrowser } from "./labeler-page.ts";
 import { lookAtTriggerForm } from "./trigger-form.ts";
 
@@ -119,7 +120,21 @@ describe("the whole loop", () => {
     assert.equal((await readFile(path.join(settings.storage, "classes.txt"), "utf8")).split("\n")[cls!], "truck");
     assert.ok(iouOf(fromYolo(xywh as [number, number, number, number], 320, 240), drawn.box) > 0.9);
 
+    // So does the export, as CVAT would give it to anyone else.
+    const exported = (await exportTask(settings, taskId, "YOLO 1.1"))[`obj_train_data/${sha}.txt`]!.trim().split(" ").map(Number);
+    assert.equal(exported[0], 1);
+    assert.ok(iouOf(fromYolo(exported.slice(1) as [number, number, number, number], 320, 240), drawn.box) > 0.9);
+
     assert.match(await git("log", "-1", "--format=%s"), /^Auto-commit/);
+    assert.deepEqual((await git("show", "--name-only", "--format=", "HEAD")).split("\n"), [
+      ".dvc/.gitignore",
+      ".dvc/config",
+      ".dvcignore",
+      ".gitignore",
+      "classes.txt",
+      "images.dvc",
+    ]);
+    assert.match(await git("show", "HEAD:images.dvc"), /nfiles: 6\n {2}hash: md5\n {2}path: images/);
     firstCommit = await git("rev-parse", "HEAD");
     const env = { DVC_SITE_CACHE_DIR: path.join(root, "dvc-site"), DVC_NO_ANALYTICS: "1" };
     const { stdout } = await execa(path.join(settings.root, ".venv/bin/dvc"), ["status"], { cwd: settings.storage, env });
