@@ -128,7 +128,7 @@ describe("detection loss", () => {
     assert.deepEqual([parts[0], parts[2]], [0, 0]);
   });
 
-  it("has the gradients that finite differences give", () => {
+  it("has the class gradients that finite differences give, where the assignment does not change", () => {
     const random = seededRandom(5);
     const noise = (length: number) => Float32Array.from({ length }, () => uniform(random, -1, 1));
     const box = noise(anchors.count * 4 * bins);
