@@ -7,7 +7,7 @@ import { annotate } from "./demo/annotate.ts";
 import { drawDetections } from "./demo/draw-detections.ts";
 import { type DrawnPicture, drawPicture, shapeLabels } from "./demo/draw.ts";
 import { type PartName, partNames, readSettings, urlOf } from "./stack/settings.ts";
-import { type Stack, startStack } from "./stack/stack.ts";
+import { isHealthy, type Stack, startStack } from "./stack/stack.ts";
 
 const pictures = Number(process.env["DEMO_PICTURES"] ?? 120);
 const epochs = Number(process.env["DEMO_EPOCHS"] ?? 30);
@@ -18,14 +18,6 @@ const folder = path.resolve(settings.root, "demo");
 const started = Date.now();
 const step = (title: string) => console.log(`\n[${Math.round((Date.now() - started) / 1000)} s] ${title}`);
 const note = (text: string) => console.log(`    ${text}`);
-
-async function isUp(part: PartName): Promise<boolean> {
-  const path = part === "mlflow" ? "/health" : part === "airflow" ? "/api/v2/monitor/health" : "/healthz";
-  return fetch(`http://127.0.0.1:${settings.ports[part]}${path}`).then(
-    (response) => response.ok,
-    () => false,
-  );
-}
 
 /** Shows each change of a task's state on one line. */
 function progress(): (tasks: readonly TaskInstance[]) => void {
@@ -51,6 +43,7 @@ async function round(): Promise<void> {
     password: settings.env["AIRFLOW_PASSWORD"] || "admin",
   });
 
+  await airflow.waitForDags(["labeling_pipeline", "training_pipeline"]);
   step(`Drawing ${pictures} pictures of ${shapeLabels.join("s, ")}s into ${path.relative(settings.root, settings.incoming)}/`);
   // New pictures every time: those of an earlier demo are known, and would not be labeled again.
   const seed = Math.floor(Date.now() / 1000);
@@ -121,7 +114,7 @@ async function waitForModel(sha256: string): Promise<void> {
 let stack: Stack | undefined;
 try {
   const down: PartName[] = [];
-  for (const part of partNames) if (!(part === "labeler" && settings.cvatUrl) && !(await isUp(part))) down.push(part);
+  for (const part of partNames) if (!(part === "labeler" && settings.cvatUrl) && !(await isHealthy(part, settings))) down.push(part);
   if (down.length > 0) {
     console.log(`Starting ${down.join(", ")} for the time of the demo (\`npm start\` keeps them up)`);
     stack = await startStack(settings, down, (line) => console.log(line));

@@ -53,8 +53,7 @@ async function round(settings: StackSettings): Promise<void> {
     user: settings.env["AIRFLOW_USER"] || "admin",
     password: settings.env["AIRFLOW_PASSWORD"] || "admin",
   });
-  for (let i = 0; i < 120 && !((await airflow.hasDag("labeling_pipeline")) && (await airflow.hasDag("training_pipeline"))); i++)
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+  await airflow.waitForDags(["labeling_pipeline", "training_pipeline"]);
   const errors = await airflow.importErrors();
   if (errors.length > 0) throw new Error(`import errors: ${JSON.stringify(errors)}`);
   const truth = new Map<string, DrawnPicture>();

@@ -42,7 +42,7 @@ describe("ingest", () => {
   const run = () => ingest({ ...place, registry, sourceId: "cam" });
 
   it("stores pictures under their SHA-256 and empties the folder; the same bytes are taken once", async () => {
-    // printf 'P' … is not the source here: the hash below is sha256sum's of the same bytes.
+    // The hash to expect comes from sha256sum.
     await writeFile(path.join(place.incoming, "a.png"), await picture(1));
     await writeFile(path.join(place.incoming, "same as a.png"), await picture(1));
     await writeFile(path.join(place.incoming, "b.png"), await picture(2));

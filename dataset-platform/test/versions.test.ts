@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,7 +93,6 @@ describe("a dataset's versions", () => {
 
   it("lays an old version out without touching the work tree", async () => {
     const before = await stat(at("images", labelPath(shas[0]!)));
-    await appendFile(at("classes.txt"), "");
     const dataset = await exportVersion(repository, await repository.findVersion("v1"), { parent: path.join(root, "exports"), split: 0.5 });
     // Four of six images were labelled then.
     assert.equal(dataset.train + dataset.validation, 4);

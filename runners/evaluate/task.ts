@@ -24,12 +24,13 @@ export const evaluateModel = task(
     const { Detector } = await import("@airloom/inference/engine/detector.ts");
     const { evaluate } = await import("@airloom/yolo/metrics/average-precision.ts");
     const { fromYolo } = await import("@airloom/yolo/boxes/boxes.ts");
+    const { validationNms } = await import("@airloom/yolo/boxes/nms.ts");
     const { MlflowClient } = await import("../platform/mlflow.ts");
     const data = await readDataFile(input.dataset.folder);
     const detector = await Detector.load(await readFile(path.join(input.trained.folder, "best.onnx")), { labels: data.labels, side: input.imgsz, threads: 2 });
     const pictures = [];
     for (const { image, objects } of data.validation) {
-      const found = await detector.detect(await readFile(path.join(input.dataset.folder, image)), { minScore: 0.001, maxIou: 0.7, maxDetections: 300 });
+      const found = await detector.detect(await readFile(path.join(input.dataset.folder, image)), validationNms);
       pictures.push({ detections: found.detections, objects: objects.map(({ cls, xywh }) => ({ cls, box: fromYolo(xywh, found.width, found.height) })) });
     }
     await detector.dispose();

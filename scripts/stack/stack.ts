@@ -7,7 +7,6 @@ import { type Program, Supervisor } from "./supervisor.ts";
 
 /** A running stack. */
 export interface Stack {
-  readonly parts: readonly PartName[];
   readonly supervisor: Supervisor;
   stop(): Promise<void>;
 }
@@ -26,7 +25,7 @@ export async function startStack(settings: StackSettings, parts: readonly PartNa
   const supervisor = new Supervisor(settings.root, path.join(settings.home, "logs"));
   let died: string | undefined;
   supervisor.onDeath((message) => (died = message));
-  const stack: Stack = { parts, supervisor, stop: () => supervisor.stop() };
+  const stack: Stack = { supervisor, stop: () => supervisor.stop() };
   try {
     await Promise.all(
       parts.map(async (part) => {
@@ -128,7 +127,8 @@ async function waitForHealth(part: PartName, settings: StackSettings, died: () =
 
 const healthPaths: Record<PartName, string> = { airflow: "/api/v2/monitor/health", mlflow: "/health", inference: "/healthz", labeler: "/healthz" };
 
-async function isHealthy(part: PartName, settings: StackSettings): Promise<boolean> {
+/** Whether a part answers that it works; for Airflow, all four of its programs. */
+export async function isHealthy(part: PartName, settings: StackSettings): Promise<boolean> {
   try {
     const response = await fetch(`http://127.0.0.1:${settings.ports[part]}${healthPaths[part]}`, { signal: AbortSignal.timeout(5000) });
     if (!response.ok) return false;

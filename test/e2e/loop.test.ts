@@ -69,11 +69,7 @@ describe("the whole loop", () => {
       password: settings.env["AIRFLOW_PASSWORD"] || "admin",
     });
     // The DAG processor needs a moment for its first round.
-    for (let i = 0; i < 120; i++) {
-      const known = await Promise.all(["labeling_pipeline", "training_pipeline"].map((dag) => airflow.hasDag(dag)));
-      if (known.every(Boolean)) break;
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    await airflow.waitForDags(["labeling_pipeline", "training_pipeline"]);
   });
 
   after(async function () {

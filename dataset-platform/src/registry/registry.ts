@@ -140,12 +140,6 @@ export class Registry {
     );
   }
 
-  async findBatch(id: string): Promise<BatchRow> {
-    const row = await this.#db.selectFrom("batches").selectAll().where("id", "=", id).executeTakeFirst();
-    if (!row) throw new Error(`the registry has no batch ${id}`);
-    return row;
-  }
-
   async imagesOfBatch(id: string): Promise<ImageRow[]> {
     return this.#db.selectFrom("images").selectAll().where("batch_id", "=", id).orderBy("sha256").execute();
   }

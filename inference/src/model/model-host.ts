@@ -16,7 +16,7 @@ export class ModelHost {
   readonly #log: Logger;
   #current: ModelProcess | undefined;
   #problem: string | undefined;
-  /** SHA-256 of the model that could not be used: it is not tried again and again. */
+  /** The manifest whose model could not be used: it is not tried again and again. */
   #refused: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -54,16 +54,14 @@ export class ModelHost {
         this.#problem = undefined;
         return;
       }
-      if (this.#refused === `${sha256} ${JSON.stringify(manifest)}`) return;
-      try {
-        const next = await ModelProcess.start(manifest, await readModel(this.#folder, manifest), this.#threads);
-        this.#swap(next);
-        this.#log.info({ model: name, version, sha256 }, "a new model serves");
-      } catch (error) {
-        // A hash that differs may be a file on its way: that is looked at again.
-        if (!(error as Error).message.includes("SHA-256")) this.#refused = `${sha256} ${JSON.stringify(manifest)}`;
-        throw error;
-      }
+      const described = JSON.stringify(manifest);
+      if (this.#refused === described) return;
+      // A hash that differs may be a file on its way: this throws, and the next look tries again.
+      const onnx = await readModel(this.#folder, manifest);
+      this.#refused = described;
+      this.#swap(await ModelProcess.start(manifest, onnx, this.#threads));
+      this.#refused = undefined;
+      this.#log.info({ model: name, version, sha256 }, "a new model serves");
     } catch (error) {
       const problem = (error as Error).message;
       if (problem !== this.#problem) this.#log.error({ err: error }, "the model in the folder cannot be used");

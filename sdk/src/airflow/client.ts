@@ -55,6 +55,17 @@ export class AirflowClient {
     });
   }
 
+  /** Waits until Airflow knows all of these DAGs; throws after `timeoutMs`. */
+  async waitForDags(dagIds: readonly string[], timeoutMs = 240_000): Promise<void> {
+    for (const deadline = Date.now() + timeoutMs; ;) {
+      const known = await Promise.all(dagIds.map((id) => this.hasDag(id)));
+      if (known.every(Boolean)) return;
+      const missing = dagIds.filter((_, i) => !known[i]);
+      if (Date.now() > deadline) throw new AirflowApiError(`Airflow does not show ${missing.join(", ")}: see the DAG processor's log`, 404);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+
   /** Starts a run. Airflow checks `conf` against the DAG's params; a wrong one is a 400 that says why. */
   async trigger(dagId: string, conf: Readonly<Record<string, unknown>>): Promise<DagRun> {
     const post = this.#fetcher.path("/api/v2/dags/{dag_id}/dagRuns").method("post").create();

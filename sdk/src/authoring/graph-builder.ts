@@ -71,7 +71,6 @@ function nodeOf(id: string, definition: TaskDefinition, input: Record<string, un
     triggerRule: placement.triggerRule ?? "all_success",
     pool: options.pool,
     transport: "spawn",
-    doc: undefined,
     placedAt,
     definedAt: definition.definedAt,
   });

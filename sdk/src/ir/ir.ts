@@ -45,7 +45,6 @@ export interface TaskNode {
   readonly pool: string | undefined;
   /** How Airflow reaches Node; the coordinator is to become a second one. */
   readonly transport: "spawn";
-  readonly doc: string | undefined;
   /** Where it was placed, and where the task was defined. */
   readonly placedAt: CallSite | undefined;
   readonly definedAt: CallSite | undefined;

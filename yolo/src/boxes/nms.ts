@@ -8,6 +8,9 @@ export interface NmsOptions {
   readonly maxDetections: number;
 }
 
+/** What validation keeps: everything that could count, as COCO's evaluation expects. */
+export const validationNms: NmsOptions = { minScore: 0.001, maxIou: 0.7, maxDetections: 300 };
+
 /** Candidates beyond this many are dropped before boxes are compared: the comparison is quadratic. */
 const maxCandidates = 3000;
 

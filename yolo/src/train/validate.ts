@@ -1,15 +1,12 @@
 import * as tf from "@tensorflow/tfjs-node";
 import type { Picture } from "../augment/sample.ts";
 import { applyLetterbox, letterbox, padGrey } from "../boxes/letterbox.ts";
-import { detectionsOf } from "../boxes/nms.ts";
+import { detectionsOf, validationNms } from "../boxes/nms.ts";
 import { anchorTensors, decodeBoxes, flattenLevels } from "../loss/decode.ts";
 import { evaluate, type Evaluated, type Metrics } from "../metrics/average-precision.ts";
 import { type ModelConfig, yolov8 } from "../nn/model.ts";
 import type { Layout, Weights } from "../nn/parameters.ts";
 import { predictLayers } from "../nn/predict-layers.ts";
-
-/** What validation keeps: everything that could count, as COCO's evaluation expects. */
-export const validationNms = { minScore: 0.001, maxIou: 0.7, maxDetections: 300 } as const;
 
 const batchSize = 8;
 
