@@ -112,12 +112,23 @@ async function waitForModel(sha256: string): Promise<void> {
 }
 
 let stack: Stack | undefined;
+let starting = false;
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    interrupted = true;
+    // A stack that is still starting cannot be stopped yet: that is done below.
+    if (!starting) void (stack?.stop() ?? Promise.resolve()).then(() => process.exit(130));
+  });
 try {
   const down: PartName[] = [];
   for (const part of partNames) if (!(part === "labeler" && settings.cvatUrl) && !(await isHealthy(part, settings))) down.push(part);
   if (down.length > 0) {
     console.log(`Starting ${down.join(", ")} for the time of the demo (\`npm start\` keeps them up)`);
+    starting = true;
     stack = await startStack(settings, down, (line) => console.log(line));
+    starting = false;
+    if (interrupted) throw new Error("interrupted");
   }
   await rm(path.join(folder, "predictions.png"), { force: true });
   await round();
