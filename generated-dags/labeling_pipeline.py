@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeSensor, NodeTask, Param, conf, result, text
 
 BUNDLE = "labeling_pipeline.mjs"
 
-with DAG(
+with DAG(  # dags-ts/labeling.dag.ts:20
     dag_id="labeling_pipeline",
     description="Ingests new images, has people label them in CVAT, and commits the new dataset version.",
     doc_md="Ingests new images, has people label them in CVAT, and commits the new dataset version.",
@@ -19,7 +19,7 @@ with DAG(
         "labels": Param(["car", "truck"], type="array", items={"type": "string"}, minItems=1, description="Labels to use."),
     },
 ):
-    ingest_images = NodeTask(
+    ingest_images = NodeTask(  # dags-ts/labeling.dag.ts:21
         task_id="ingest_images",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -29,7 +29,7 @@ with DAG(
         },
     )
 
-    select_batch = NodeTask(
+    select_batch = NodeTask(  # dags-ts/labeling.dag.ts:22
         task_id="select_batch",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=600),
@@ -40,7 +40,7 @@ with DAG(
         },
     )
 
-    create_cvat_task = NodeTask(
+    create_cvat_task = NodeTask(  # dags-ts/labeling.dag.ts:23
         task_id="create_cvat_task",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=7200),
@@ -52,7 +52,7 @@ with DAG(
         },
     )
 
-    wait_for_annotations = NodeSensor(
+    wait_for_annotations = NodeSensor(  # dags-ts/labeling.dag.ts:24
         task_id="wait_for_annotations",
         bundle=BUNDLE,
         poke_interval=10,
@@ -63,7 +63,7 @@ with DAG(
         },
     )
 
-    pull_annotations = NodeTask(
+    pull_annotations = NodeTask(  # dags-ts/labeling.dag.ts:25
         task_id="pull_annotations",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -74,7 +74,7 @@ with DAG(
         },
     )
 
-    commit_dataset = NodeTask(
+    commit_dataset = NodeTask(  # dags-ts/labeling.dag.ts:26
         task_id="commit_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=7200),

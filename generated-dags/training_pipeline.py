@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeTask, Param, conf, result, timedelta
 
 BUNDLE = "training_pipeline.mjs"
 
-with DAG(
+with DAG(  # dags-ts/training.dag.ts:27
     dag_id="training_pipeline",
     description="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
     doc_md="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
@@ -23,7 +23,7 @@ with DAG(
         "seed": Param(0, type="integer", minimum=0, description="Seed of everything random: the same one gives the same model."),
     },
 ):
-    export_dataset = NodeTask(
+    export_dataset = NodeTask(  # dags-ts/training.dag.ts:28
         task_id="export_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -34,7 +34,7 @@ with DAG(
         },
     )
 
-    train_model = NodeTask(
+    train_model = NodeTask(  # dags-ts/training.dag.ts:29
         task_id="train_model",
         bundle=BUNDLE,
         retries=1,
@@ -50,7 +50,7 @@ with DAG(
         },
     )
 
-    evaluate_model = NodeTask(
+    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:30
         task_id="evaluate_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=21600),
@@ -62,7 +62,7 @@ with DAG(
         },
     )
 
-    register_model = NodeTask(
+    register_model = NodeTask(  # dags-ts/training.dag.ts:31
         task_id="register_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -73,7 +73,7 @@ with DAG(
         },
     )
 
-    publish_model = NodeTask(
+    publish_model = NodeTask(  # dags-ts/training.dag.ts:32
         task_id="publish_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=1800),

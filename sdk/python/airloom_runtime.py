@@ -1,315 +1,121 @@
-"""Runs Airloom's Node tasks from Airflow: the operators, and the values that are known only when a DAG runs.
+"""Runs Airloom's Node tasks from Airflow: what the generated DAG files import.
 
 Works on Airflow 2.11 and 3.x. The scheduler and the DAG processor only import it; Node is needed on workers alone.
-A task's Node process talks to its operator in lines of JSON over an inherited socket; stdout and stderr stay the user's.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
-import shutil
-import signal
-import socket
-import subprocess
-import time
+import importlib
+import logging
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
+from airloom_process import AirflowException, AirflowFailException, NodeProcess
+from airloom_values import Expression, conf, item, jinja, plain, resolved, result, run, text, xcom, zipped
+
 try:
-    from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, Connection, Param, Variable
+    from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
     from airflow.sdk.bases.sensor import PokeReturnValue
-except ImportError:  # Airflow 2
-    from airflow import DAG
-    from airflow.models import BaseOperator, Connection, Param, Variable
-    from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+    from airflow.sdk.bases.skipmixin import SkipMixin
+except ImportError:  # Airflow 2, and 3.0, where it is not there
+    try:
+        from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
+        from airflow.sdk.bases.sensor import PokeReturnValue
+    except ImportError:
+        from airflow import DAG
+        from airflow.models import BaseOperator, Param
+        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+        from airflow.utils.task_group import TaskGroup
+    try:
+        from airflow.models.skipmixin import SkipMixin
+    except ImportError:
+        from airflow.providers.standard.utils.skipmixin import SkipMixin
 
 try:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 except ImportError:
-    from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.exceptions import AirflowSensorTimeout, AirflowSkipException
 
-try:
-    from airflow.sdk.log import mask_secret
-except ImportError:
-    from airflow.utils.log.secrets_masker import mask_secret
+__all__ = [
+    "DAG",
+    "Expression",
+    "Items",
+    "NodeBranch",
+    "NodeSensor",
+    "NodeShortCircuit",
+    "NodeTask",
+    "Param",
+    "TaskGroup",
+    "WaitForTrigger",
+    "conf",
+    "datetime",
+    "item",
+    "jinja",
+    "mapped_group",
+    "node_callback",
+    "result",
+    "run",
+    "text",
+    "timedelta",
+    "timezone",
+    "xcom",
+    "zipped",
+]
 
-__all__ = ["DAG", "NodeSensor", "NodeTask", "Param", "conf", "datetime", "result", "text", "timedelta", "timezone"]
-
-HERE = Path(__file__).resolve().parent
-# A line longer than this is not a message of ours: it would only fill the worker's memory.
-MAX_LINE_BYTES = 64 * 1024 * 1024
-# What Node gets between SIGTERM and SIGKILL.
-GRACE_SECONDS = 4.0
-LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
-# Airflow's own secrets are no business of a task's: it asks for connections and variables over the socket.
-HIDDEN_ENVIRONMENT = ("AIRFLOW_", "_AIRFLOW", "POSTGRES_", "DATABASE_URL", "LABELER_", "CVAT_")
-
-
-class Expression:
-    """A value that is known only when the DAG runs."""
-
-    def __init__(self, *parts: Any):
-        self.parts = parts
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}{self.parts!r}"
-
-
-class conf(Expression):
-    """What the person who triggered the run chose: conf("labels", 0)."""
-
-    def resolve(self, context: Any) -> Any:
-        return _walk(dict(context["params"]), self.parts, "the run's conf")
-
-
-class result(Expression):
-    """A task's result or a part of it: result("ingest_images", "id")."""
-
-    def resolve(self, context: Any) -> Any:
-        task_id, *path = self.parts
-        value = context["ti"].xcom_pull(task_ids=task_id)
-        return None if value is None else _walk(value, path, f"the result of {task_id}")
+# What few DAGs need is imported by those that do: every import is paid for at each parse of a DAG file.
+ELSEWHERE = {
+    **{name: ("airloom_assets",) for name in ("Asset", "AssetAlias", "AssetAll", "AssetAny")},
+    **{name: ("airflow.sdk",) for name in ("AssetWatcher", "AsyncCallback", "DeadlineAlert", "DeadlineReference")},
+    "Label": ("airflow.sdk", "airflow.utils.edgemodifier"),
+    "AssetOrTimeSchedule": ("airflow.timetables.assets", "airflow.timetables.datasets:DatasetOrTimeSchedule"),
+    "CronDataIntervalTimetable": ("airflow.sdk", "airflow.timetables.interval"),
+    "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
+    "MultipleCronTriggerTimetable": ("airflow.sdk",),
+    "CoordinatedTask": ("airloom_coordinated",),
+}
 
 
-class text(Expression):
-    """Text with other values in it."""
-
-    def resolve(self, context: Any) -> Any:
-        return "".join(_as_text(_resolve(part, context)) for part in self.parts)
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _walk(value: Any, path: Any, what: str) -> Any:
-    for i, part in enumerate(path):
+def __getattr__(name: str) -> Any:
+    for place in ELSEWHERE.get(name, ()):
+        module, _, other = place.partition(":")
         try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            place = ".".join(str(p) for p in path[: i + 1])
-            raise AirflowFailException(f"{what} has no {place}") from None
-    return value
+            return getattr(importlib.import_module(module), other or name)
+        except (ImportError, AttributeError):
+            continue
+    raise AttributeError(f"this Airflow has no {name}; compile the DAG with --target for the version that you run")
 
 
-def _resolve(value: Any, context: Any) -> Any:
-    if isinstance(value, Expression):
-        return value.resolve(context)
-    if isinstance(value, dict):
-        return {key: _resolve(part, context) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_resolve(part, context) for part in value]
-    return value
+class _Rendered:
+    """Values are put in as they are: text that looks like a Jinja template is only text."""
+
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        return resolved(content, context)
 
 
-class _NodeProcess:
-    """One Node process, from its start to its last message."""
+class _NodeOperator(_Rendered):
+    """What all tasks with a TypeScript function share."""
 
-    def __init__(self, operator: Any, kind: str, context: Any):
-        self.operator = operator
-        self.log = operator.log
-        self.kind = kind
-        self.context = context
-        self.process: subprocess.Popen | None = None
-
-    def run(self) -> dict:
-        node = os.environ.get("AIRLOOM_NODE") or shutil.which("node")
-        if not node:
-            raise AirflowFailException("Node was not found on this worker: install Node 20.19 or newer, or set AIRLOOM_NODE to its path")
-        bundle = HERE / self.operator.bundle
-        if not bundle.is_file():
-            raise AirflowFailException(f"{bundle} is missing on this worker: run compile-dags, and copy the whole folder")
-        ours, theirs = socket.socketpair()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(HIDDEN_ENVIRONMENT)}
-        environment["AIRLOOM_FD"] = str(theirs.fileno())
-        with ours:
-            with theirs:
-                self.process = subprocess.Popen(
-                    [node, "--enable-source-maps", str(bundle)],
-                    env=environment,
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
-            try:
-                self._send(ours, self._start_message())
-                outcome = self._converse(ours)
-            finally:
-                self.stop()
-        if outcome is None:
-            code = self.process.returncode
-            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
-            raise AirflowException(f"Node {how} before the task {self.operator.task_id} had a result; its output is above")
-        return outcome
-
-    def _start_message(self) -> dict:
-        context, ti = self.context, self.context["ti"]
-        logical_date = context.get("logical_date")
-        return {
-            "type": "start",
-            "taskId": self.operator.task_id,
-            "kind": self.kind,
-            "input": self.operator.inputs,
-            "run": {
-                "dagId": ti.dag_id,
-                "taskId": ti.task_id,
-                "runId": ti.run_id,
-                "tryNumber": ti.try_number,
-                "mapIndex": -1 if ti.map_index is None else ti.map_index,
-                "logicalDate": logical_date.isoformat() if logical_date else None,
-            },
-        }
-
-    def _converse(self, sock: socket.socket) -> dict | None:
-        """Answers what Node asks and logs what it prints, until its last message or its end."""
-        outcome = None
-        buffers: dict[Any, bytes] = {}
-        with selectors.DefaultSelector() as selector:
-            for stream in (sock, self.process.stdout, self.process.stderr):
-                selector.register(stream, selectors.EVENT_READ)
-                buffers[stream] = b""
-            while selector.get_map():
-                for key, _ in selector.select():
-                    stream = key.fileobj
-                    chunk = os.read(stream.fileno(), 65536)
-                    *lines, rest = (buffers[stream] + chunk).split(b"\n")
-                    if len(rest) > MAX_LINE_BYTES:
-                        raise AirflowException(f"Node sent a line of over {MAX_LINE_BYTES} bytes")
-                    buffers[stream] = rest
-                    if not chunk:
-                        selector.unregister(stream)
-                        if rest:
-                            lines.append(rest)
-                    for line in lines:
-                        if stream is sock:
-                            outcome = self._handle(sock, json.loads(line)) or outcome
-                        else:
-                            level = 20 if stream is self.process.stdout else 40
-                            self.log.log(level, "%s", line.decode("utf-8", "replace"))
-                    if outcome and stream is sock:
-                        # A process of the task's that still holds its output must not hold the task.
-                        self._drain(selector, sock)
-                        return outcome
-        self.process.wait()
-        return outcome
-
-    def _drain(self, selector: Any, sock: socket.socket) -> None:
-        deadline = time.monotonic() + 1.0
-        streams = [s for s in (self.process.stdout, self.process.stderr) if s in {k.fileobj for k in selector.get_map().values()}]
-        if sock in {k.fileobj for k in selector.get_map().values()}:
-            selector.unregister(sock)
-        while streams and time.monotonic() < deadline:
-            for key, _ in selector.select(timeout=0.1):
-                chunk = os.read(key.fileobj.fileno(), 65536)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                    streams.remove(key.fileobj)
-                    continue
-                for line in chunk.splitlines():
-                    self.log.log(20 if key.fileobj is self.process.stdout else 40, "%s", line.decode("utf-8", "replace"))
-
-    def _handle(self, sock: socket.socket, message: dict) -> dict | None:
-        kind = message["type"]
-        if kind == "log":
-            fields = message.get("fields") or {}
-            suffix = "".join(f" {key}={json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
-            self.log.log(LEVELS.get(message["level"], 20), "%s%s", message["message"], suffix)
-            return None
-        if kind == "request":
-            try:
-                reply = {"id": message["id"], "value": self._answer(message["name"], message.get("args") or {})}
-            except Exception as error:  # The task decides what a failed request means.
-                reply = {"id": message["id"], "error": f"{type(error).__name__}: {error}"}
-            self._send(sock, reply)
-            return None
-        return message
-
-    def _answer(self, name: str, args: dict) -> Any:
-        ti = self.context["ti"]
-        if name == "getVariable":
-            value = Variable.get(args["key"], None)
-            return value
-        if name == "setVariable":
-            return Variable.set(args["key"], args["value"])
-        if name == "getXCom":
-            return ti.xcom_pull(task_ids=args["taskId"], key=args["key"])
-        if name == "setXCom":
-            return ti.xcom_push(key=args["key"], value=args["value"])
-        if name == "getConnection":
-            return self._connection(args["id"])
-        raise ValueError(f"unknown request {name}")
-
-    @staticmethod
-    def _connection(connection_id: str) -> dict | None:
-        try:
-            get = getattr(Connection, "get", None) or Connection.get_connection_from_secrets
-            found = get(connection_id)
-        except Exception as error:
-            if "NotFound" in type(error).__name__ or "isn't defined" in str(error):
-                return None
-            raise
-        if found.password:
-            mask_secret(found.password)
-        return {
-            "type": found.conn_type,
-            "host": found.host,
-            "port": found.port,
-            "login": found.login,
-            "password": found.password,
-            "schema": found.schema,
-            "extra": found.extra_dejson,
-        }
-
-    @staticmethod
-    def _send(sock: socket.socket, message: dict) -> None:
-        try:
-            sock.sendall(json.dumps(message).encode() + b"\n")
-        except BrokenPipeError:
-            pass  # Node has ended; the conversation will find that out.
-
-    def stop(self) -> None:
-        """Ends the process and all that it started: SIGTERM, then SIGKILL for the whole group."""
-        process = self.process
-        if process is None:
-            return
-        if process.poll() is None:
-            self._signal(signal.SIGTERM)
-            try:
-                process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.log.warning("Node did not end within %s s of SIGTERM: killing it", GRACE_SECONDS)
-        self._signal(signal.SIGKILL)
-        process.wait()
-
-    def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
-
-
-class _NodeOperator:
-    """What tasks and sensors share."""
-
-    template_fields = ("inputs",)
+    template_fields = ("inputs", "each", "each_2", "each_3", "each_4")
     template_fields_renderers = {"inputs": "json"}
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        # Values are put in as they are: text that looks like a Jinja template is only text.
-        self.inputs = _resolve(self.inputs, context)
+    def _set_up(self, bundle: str, inputs: dict | None, axes: list | None, each: tuple) -> None:
+        self.bundle = bundle
+        self.inputs = inputs or {}
+        self.axes = axes or []
+        self.each, self.each_2, self.each_3, self.each_4 = each
 
     def on_kill(self) -> None:
         if getattr(self, "_node", None):
             self._node.stop()
 
     def _run(self, kind: str, context: Any) -> dict:
-        self._node = _NodeProcess(self, kind, context)
-        outcome = self._node.run()
+        given = dict(self.inputs)
+        for axis, value in zip(self.axes, (self.each, self.each_2, self.each_3, self.each_4)):
+            given.update(plain(value) if axis is None else {axis: plain(value)})
+        # The name of a mapped instance is rendered from these once it has run.
+        self.inputs = given
+        self._node = NodeProcess(self.bundle, self.log, f"the task {self.task_id}", context)
+        outcome = self._node.run({"taskId": self.task_id, "kind": kind, "input": given})
         if outcome["type"] == "skipped":
             self.log.info("Skipped: %s", outcome["message"])
             raise AirflowSkipException(outcome["message"])
@@ -323,22 +129,83 @@ class _NodeOperator:
 class NodeTask(_NodeOperator, BaseOperator):
     """A task whose body is a function in a Node bundle."""
 
-    def __init__(self, *, bundle: str, inputs: dict | None = None, **kwargs: Any):
+    def __init__(self, *, bundle, inputs=None, axes=None, each=None, each_2=None, each_3=None, each_4=None, **kwargs):
         super().__init__(**kwargs)
-        self.bundle = bundle
-        self.inputs = inputs or {}
+        self._set_up(bundle, inputs, axes, (each, each_2, each_3, each_4))
 
     def execute(self, context: Any) -> Any:
         return self._run("task", context).get("value")
 
 
-class NodeSensor(_NodeOperator, BaseSensorOperator):
-    """A sensor whose look is a function in a Node bundle. It reschedules, so that waiting holds no slot."""
+class NodeBranch(_NodeOperator, BaseOperator, SkipMixin):
+    """A task that chooses which of its arms run; the first tasks of the others are skipped."""
 
-    def __init__(self, *, bundle: str, inputs: dict | None = None, **kwargs: Any):
-        super().__init__(mode="reschedule", **kwargs)
-        self.bundle = bundle
-        self.inputs = inputs or {}
+    inherits_from_skipmixin = True
+
+    def __init__(self, *, bundle, arms, inputs=None, axes=None, each=None, each_2=None, each_3=None, each_4=None, **kwargs):
+        super().__init__(**kwargs)
+        self.arms = arms
+        self._set_up(bundle, inputs, axes, (each, each_2, each_3, each_4))
+
+    def execute(self, context: Any) -> Any:
+        keys = self._run("branch", context).get("value")
+        wrong = [key for key in keys if key not in self.arms]
+        if wrong:
+            raise AirflowFailException(f"the branch {self.task_id} chose {wrong}; its arms are {list(self.arms)}")
+        context["ti"].xcom_push(key="return_value", value=keys)
+        self.skip_all_except(context["ti"], [task_id for key in keys for task_id in self.arms[key]])
+        return keys
+
+
+class NodeShortCircuit(_NodeOperator, BaseOperator, SkipMixin):
+    """A task that skips all that comes after it unless its function returns true."""
+
+    inherits_from_skipmixin = True
+
+    def __init__(
+        self, *, bundle, ignore_downstream_trigger_rules=True, inputs=None, axes=None, each=None, each_2=None, each_3=None, each_4=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
+        self._set_up(bundle, inputs, axes, (each, each_2, each_3, each_4))
+
+    def execute(self, context: Any) -> Any:
+        goes_on = bool(self._run("shortCircuit", context).get("value"))
+        ti, task = context["ti"], context["task"]
+        if goes_on or not task.downstream_task_ids:
+            return goes_on
+        ti.xcom_push(key="return_value", value=goes_on)
+        if self.ignore_downstream_trigger_rules:
+            after = [t for t in task.get_flat_relatives(upstream=False) if not t.is_teardown]
+        else:
+            after = [t for t in task.get_direct_relatives(upstream=False) if not t.is_teardown]
+        self.log.info("Goes no further: skipping %s", [t.task_id for t in after])
+        self._skip(context, after)
+        return goes_on
+
+    def _skip(self, context: Any, tasks: list) -> None:
+        import inspect
+
+        # Airflow 2 also wants the run.
+        wanted = inspect.signature(self.skip).parameters
+        given = {"ti": context["ti"], "dag_run": context.get("dag_run"), "execution_date": None, "tasks": tasks, "map_index": context["ti"].map_index}
+        if "execution_date" in wanted:
+            given["execution_date"] = context["dag_run"].execution_date
+        self.skip(**{name: given[name] for name in wanted if name in given})
+
+
+class NodeSensor(_NodeOperator, BaseSensorOperator):
+    """A sensor whose look is a function in a Node bundle. Between two looks it holds no slot, unless it is told to poke."""
+
+    def __init__(
+        self, *, bundle, waiting="reschedule", inputs=None, axes=None, each=None, each_2=None, each_3=None, each_4=None, **kwargs
+    ):
+        super().__init__(mode="poke" if waiting == "poke" else "reschedule", **kwargs)
+        self.waiting = waiting
+        self._set_up(bundle, inputs, axes, (each, each_2, each_3, each_4))
+
+    def execute(self, context: Any) -> Any:
+        return self._look_or_defer(context, datetime.now(timezone.utc)) if self.waiting == "defer" else super().execute(context)
 
     def poke(self, context: Any) -> PokeReturnValue:
         outcome = self._run("sensor", context)
@@ -346,3 +213,95 @@ class NodeSensor(_NodeOperator, BaseSensorOperator):
             self.log.info("Not yet: %s", outcome["message"])
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.get("value"))
+
+    def look_again(self, context: Any, since: str, event: Any = None) -> Any:
+        return self._look_or_defer(context, datetime.fromisoformat(since))
+
+    def _look_or_defer(self, context: Any, since: datetime) -> Any:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        found = self.poke(context)
+        if found.is_done:
+            return found.xcom_value
+        now = datetime.now(timezone.utc)
+        if (now - since).total_seconds() > self.timeout:
+            message = f"The sensor waited for more than {self.timeout} s"
+            raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)
+        pause = self.poke_interval if isinstance(self.poke_interval, timedelta) else timedelta(seconds=self.poke_interval)
+        self.defer(trigger=DateTimeTrigger(moment=now + pause), method_name="look_again", kwargs={"since": since.isoformat()})
+
+
+class Items(_Rendered, BaseOperator):
+    """Gives a list that a later task is mapped over; runs without Node."""
+
+    template_fields = ("values",)
+
+    def __init__(self, *, values: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.values = values
+
+    def execute(self, context: Any) -> list:
+        if not isinstance(self.values, list):
+            raise AirflowFailException(f"{self.task_id} got {type(self.values).__name__}, not a list: a task is mapped over lists")
+        return self.values
+
+
+class WaitForTrigger(_Rendered, BaseOperator):
+    """Waits for a trigger in the triggerer, holding no slot; its result is the trigger's event."""
+
+    template_fields = ("trigger_args",)
+
+    def __init__(self, *, trigger_class: str, trigger_args: dict | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.trigger_class = trigger_class
+        self.trigger_args = trigger_args or {}
+
+    def execute(self, context: Any) -> None:
+        module, _, name = self.trigger_class.rpartition(".")
+        self.defer(trigger=getattr(importlib.import_module(module), name)(**self.trigger_args), method_name="execute_complete")
+
+    def execute_complete(self, context: Any, event: Any = None) -> Any:
+        if isinstance(event, dict) and event.get("status") in ("error", "failed", "timeout"):
+            raise AirflowException(f"the trigger ended with {event}")
+        return event.isoformat() if hasattr(event, "isoformat") else event
+
+
+class node_callback:
+    """A callback whose body is a TypeScript function of the bundle. Its own failure is only logged."""
+
+    def __init__(self, bundle: str, task_id: str | None, event: str, index: int):
+        self.bundle, self.task_id, self.event, self.index = bundle, task_id, event, index
+        self.__name__ = f"{task_id or 'dag'}_{event}_{index}"
+
+    def __call__(self, context: Any) -> None:
+        log = logging.getLogger("airflow.task")
+        error = context.get("exception") or context.get("reason")
+        ti = context.get("ti")
+        state = getattr(ti, "state", None) if self.task_id else getattr(context.get("dag_run"), "state", None)
+        start = {
+            "taskId": self.task_id or "",
+            "kind": "callback",
+            "input": {
+                "event": self.event,
+                "index": self.index,
+                "state": str(getattr(state, "value", None) or state or self.event),
+                "error": None if error is None else str(error),
+            },
+        }
+        try:
+            outcome = NodeProcess(self.bundle, log, f"the {self.event} callback of {self.task_id or 'the DAG'}", context).run(start)
+            if outcome["type"] == "failed":
+                log.error("The %s callback failed: %s", self.event, outcome.get("stack") or outcome["message"])
+        except Exception:
+            log.exception("The %s callback of %s failed", self.event, self.task_id or "the DAG")
+
+
+def mapped_group(group_id: str, over: Any, **kwargs: Any) -> TaskGroup:
+    """A task group that runs once for each element of `over`; item(group_id) is the element."""
+    try:
+        from airflow.sdk.definitions._internal.expandinput import DictOfListsExpandInput
+        from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+    except ImportError:  # Airflow 2
+        from airflow.models.expandinput import DictOfListsExpandInput
+        from airflow.utils.task_group import MappedTaskGroup
+    return MappedTaskGroup(group_id=group_id, expand_input=DictOfListsExpandInput({"item": over}), **kwargs)

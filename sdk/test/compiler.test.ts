@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { compileDags } from "../src/compiler/compile.ts";
 import { formatDiagnostic } from "../src/compiler/diagnostic.ts";
-import { cronProblem } from "../src/compiler/check.ts";
+import { cronProblem } from "../src/compiler/cron.ts";
 import { findChanges, writeOutputs } from "../src/compiler/write.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));

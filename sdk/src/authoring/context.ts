@@ -1,3 +1,4 @@
+import type { AnyAsset, Asset, AssetAlias } from "./asset.ts";
 import type { Json } from "./json.ts";
 
 /** Writes to the task's log in Airflow. Fields are shown beside the message. */
@@ -20,6 +21,19 @@ export interface Connection {
   readonly extra: Readonly<Record<string, Json>>;
 }
 
+/** What is known of a run while its DAG is written: references, for inputs and templates. Dates are ISO 8601. */
+export interface RunValues {
+  readonly id: string;
+  readonly logicalDate: string | null;
+  /** The logical date's day, YYYY-MM-DD. */
+  readonly ds: string | null;
+  readonly dataIntervalStart: string | null;
+  readonly dataIntervalEnd: string | null;
+  /** manual, scheduled, backfill or asset_triggered. */
+  readonly type: string;
+  readonly dagId: string;
+}
+
 /** What a handler knows of the run it is part of. Names are Airflow's. */
 export interface RunInfo {
   readonly dagId: string;
@@ -31,6 +45,23 @@ export interface RunInfo {
   readonly mapIndex: number;
   /** ISO 8601, or null for a run without one. */
   readonly logicalDate: string | null;
+  readonly dataIntervalStart: string | null;
+  readonly dataIntervalEnd: string | null;
+  readonly runType: string;
+  /** What the run was triggered with, before defaults. */
+  readonly conf: Readonly<Record<string, Json>>;
+  /** The conf with its defaults, and the task's own params. */
+  readonly params: Readonly<Record<string, Json>>;
+}
+
+/** News of an asset. */
+export interface AssetEvent {
+  readonly asset: string;
+  readonly uri: string;
+  readonly extra: Readonly<Record<string, Json>>;
+  /** Which task made it; null for one from outside. */
+  readonly source: { readonly dagId: string; readonly taskId: string; readonly runId: string } | null;
+  readonly timestamp: string;
 }
 
 /** What a handler gets beside its input. */
@@ -44,4 +75,13 @@ export interface TaskContext {
   getConnection(id: string): Promise<Connection | undefined>;
   getXCom(taskId: string, key?: string): Promise<Json | undefined>;
   setXCom(key: string, value: Json): Promise<void>;
+  /** Hides a text in this task's log from now on. A connection's password is hidden without asking. */
+  maskSecret(text: string): Promise<void>;
+  /** Puts metadata on the event of an outlet; an alias needs `to`, the asset that was made. */
+  emit(outlet: Asset, extra: Readonly<Record<string, Json>>): Promise<void>;
+  emit(outlet: AssetAlias, event: { readonly to: Asset; readonly extra?: Readonly<Record<string, Json>> }): Promise<void>;
+  /** The events that started this run, by the asset's name. */
+  triggeringEvents(): Promise<Readonly<Record<string, readonly AssetEvent[]>>>;
+  /** All events of an inlet, oldest first. */
+  inletEvents(inlet: AnyAsset): Promise<readonly AssetEvent[]>;
 }

@@ -1,26 +1,72 @@
 import { Ajv } from "ajv";
-import type { DagGraph, TaskNode } from "../ir/ir.ts";
+import { checkFeatures } from "./check-features.ts";
+import { checkSchedule } from "./check-schedule.ts";
+import { type DagGraph, type TaskNode, walkExpr } from "../ir/ir.ts";
 import type { Diagnostic } from "./diagnostic.ts";
+import { coordinatorLacks } from "./transport.ts";
+import type { Target } from "./target.ts";
 import type { Schema } from "./types.ts";
 
-const idPattern = /^[\w.-]{1,250}$/;
-const presets = ["@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"];
+/** What the project says that a graph is checked against. */
+export interface CheckOptions {
+  readonly target: Target;
+  /** The pools that exist, where the project says so. */
+  readonly pools: readonly string[] | undefined;
+}
 
 /** Everything that can be seen to be wrong in a graph and its conf before it runs. */
-export function checkGraph(graph: DagGraph, conf: Schema): Diagnostic[] {
-  return [...checkIds(graph), ...checkCycles(graph), ...checkSchedule(graph, conf), ...checkDefaults(graph, conf)];
+export function checkGraph(graph: DagGraph, conf: Schema, options: CheckOptions): Diagnostic[] {
+  return [
+    ...checkIds(graph),
+    ...checkCycles(graph),
+    ...checkReach(graph),
+    ...checkRules(graph),
+    ...checkMapping(graph),
+    ...checkPools(graph, options.pools),
+    ...checkShell(graph),
+    ...checkSchedule(graph, conf),
+    ...checkDefaults(graph, conf),
+    ...checkFeatures(graph, options.target),
+  ];
 }
+
+const idPattern = /^[\w.-]{1,250}$/;
+const groupPattern = /^[\w-]{1,200}$/;
 
 function checkIds(graph: DagGraph): Diagnostic[] {
   const wrong = (id: string) => `"${id}" is not an id that Airflow takes: use 1 to 250 letters, digits, "_", "-" and "."`;
   const found: Diagnostic[] = idPattern.test(graph.id) ? [] : [{ code: "AL101", message: wrong(graph.id), at: graph.definedAt }];
   if (graph.tasks.length === 0) found.push({ code: "AL104", message: `DAG ${graph.id} has no tasks: call one in its function`, at: graph.definedAt });
   for (const task of graph.tasks) if (!idPattern.test(task.id)) found.push({ code: "AL101", message: wrong(task.id), at: task.placedAt });
+  for (const group of graph.groups)
+    if (!groupPattern.test(group.label))
+      found.push({ code: "AL101", message: `"${group.label}" is not a group's id: use 1 to 200 letters, digits, "_" and "-"`, at: group.placedAt });
+  for (const tag of graph.tags)
+    if (tag.length === 0 || tag.length > 100) found.push({ code: "AL101", message: `tag "${tag.slice(0, 20)}…" must have 1 to 100 characters`, at: graph.definedAt });
   return found;
 }
 
-/** A reference can only point back, so a cycle takes two tasks that name each other by `after` through a variable. */
+/** The ids of the tasks that an edge's end stands for: a group stands for all of its tasks. */
+function tasksOf(graph: DagGraph, id: string): string[] {
+  const inGroup = (groupId: string | undefined): boolean => {
+    if (groupId === undefined) return false;
+    return groupId === id || inGroup(graph.groups.find((group) => group.id === groupId)?.parentId);
+  };
+  const group = graph.groups.some((candidate) => candidate.id === id);
+  return group ? graph.tasks.filter((task) => inGroup(task.groupId)).map((task) => task.id) : [id];
+}
+
+/** What comes directly before each task, groups resolved. */
+function upstreamOf(graph: DagGraph): Map<string, string[]> {
+  const before = new Map(graph.tasks.map((task) => [task.id, task.upstream.flatMap((edge) => tasksOf(graph, edge.id))]));
+  for (const group of graph.groups)
+    for (const edge of group.upstream) for (const target of tasksOf(graph, group.id)) before.get(target)?.push(...tasksOf(graph, edge.id));
+  return before;
+}
+
+/** A reference can only point back, so a cycle takes `chain`, `cross` or two tasks that name each other by `after`. */
 function checkCycles(graph: DagGraph): Diagnostic[] {
+  const before = upstreamOf(graph);
   const byId = new Map(graph.tasks.map((task) => [task.id, task]));
   const state = new Map<string, "open" | "done">();
   const found: Diagnostic[] = [];
@@ -32,9 +78,9 @@ function checkCycles(graph: DagGraph): Diagnostic[] {
       return;
     }
     state.set(task.id, "open");
-    for (const id of task.upstream) {
-      const before = byId.get(id);
-      if (before) visit(before, [...trail, task.id]);
+    for (const id of before.get(task.id) ?? []) {
+      const upstream = byId.get(id);
+      if (upstream) visit(upstream, [...trail, task.id]);
     }
     state.set(task.id, "done");
   };
@@ -42,48 +88,103 @@ function checkCycles(graph: DagGraph): Diagnostic[] {
   return found;
 }
 
-function checkSchedule(graph: DagGraph, conf: Schema): Diagnostic[] {
-  if (graph.schedule === null) return [];
-  const at = graph.definedAt;
-  const found: Diagnostic[] = [];
-  const problem = cronProblem(graph.schedule);
-  if (problem) found.push({ code: "AL301", message: `schedule "${graph.schedule}": ${problem}`, at });
-  if (!graph.startDate) found.push({ code: "AL302", message: `DAG ${graph.id} has a schedule but no startDate: say from when on it runs`, at });
-  const properties = conf["properties"] as Record<string, Schema>;
-  for (const name of conf["required"] as string[])
-    if (properties[name]?.["default"] === undefined)
-      found.push({ code: "AL303", message: `conf.${name} has no @default, so a scheduled run of ${graph.id} would have no value for it`, at });
-  return found;
+/** A task that needs two arms of a branch to succeed is reached only when both are chosen. */
+function checkReach(graph: DagGraph): Diagnostic[] {
+  return graph.tasks.flatMap((task) => {
+    if (task.triggerRule !== "all_success" || task.ruleGiven) return [];
+    for (const branch of graph.tasks) {
+      if (branch.kind !== "branch" || !branch.arms) continue;
+      const arms = Object.entries(branch.arms).filter(([, roots]) => roots.some((root) => task.upstream.some((edge) => isAfter(graph, edge.id, root))));
+      if (arms.length > 1)
+        return [
+          {
+            code: "AL107",
+            message: `"${task.id}" is reached only if every one of the arms ${arms.map(([key]) => key).join(", ")} of "${branch.id}" runs: give it { triggerRule: "none_failed_min_one_success" }, or say "all_success" if that is meant`,
+            at: task.placedAt,
+          },
+        ];
+    }
+    return [];
+  });
 }
 
-const fields = [
-  ["minute", 0, 59],
-  ["hour", 0, 23],
-  ["day of month", 1, 31],
-  ["month", 1, 12],
-  ["day of week", 0, 7],
-] as const;
-const names = /\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)\b/gi;
+/** Whether `id` is `root` or comes after it, by all_success tasks alone. */
+function isAfter(graph: DagGraph, id: string, root: string, seen = new Set<string>()): boolean {
+  if (id === root) return true;
+  if (seen.has(id)) return false;
+  seen.add(id);
+  const task = graph.tasks.find((candidate) => candidate.id === id);
+  return task?.triggerRule === "all_success" && task.upstream.some((edge) => isAfter(graph, edge.id, root, seen));
+}
 
-/** What is wrong with a cron expression of five fields, or undefined. */
-export function cronProblem(cron: string): string | undefined {
-  if (presets.includes(cron)) return undefined;
-  if (cron.startsWith("@")) return `is none of ${presets.join(", ")}`;
-  const parts = cron.trim().split(/\s+/);
-  if (parts.length !== 5) return `has ${parts.length} fields; a cron expression has five: minute hour day month weekday`;
-  for (const [i, [name, low, high]] of fields.entries()) {
-    const part = i >= 3 ? parts[i]!.replace(names, String(low)) : parts[i]!;
-    for (const item of part.split(",")) {
-      const match = /^(\*|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/.exec(item);
-      if (!match) return `"${parts[i]}" is not a ${name}`;
-      const [, , from, to, step] = match;
-      for (const value of [from, to])
-        if (value !== undefined && (Number(value) < low || Number(value) > high)) return `${name} ${value} is not within ${low}–${high}`;
-      if (from !== undefined && to !== undefined && Number(from) > Number(to)) return `${name} ${from}-${to} runs backwards`;
-      if (step !== undefined && Number(step) === 0) return `${name} has a step of 0`;
+function checkRules(graph: DagGraph): Diagnostic[] {
+  const mapped = new Set(graph.groups.filter((group) => group.over).map((group) => group.id));
+  return graph.tasks.flatMap((task) => {
+    if (graph.failFast && task.triggerRule !== "all_success" && !task.teardown)
+      return [{ code: "AL108", message: `"${task.id}" has triggerRule "${task.triggerRule}"; with failFast Airflow takes only all_success`, at: task.placedAt }];
+    if (task.triggerRule === "always" && task.groupId !== undefined && mapped.has(task.groupId))
+      return [{ code: "AL108", message: `"${task.id}" in a mapped group cannot have triggerRule "always": use "all_done"`, at: task.placedAt }];
+    if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") {
+      const lacks = coordinatorLacks(task);
+      if (lacks) return [{ code: "AL402", message: `"${task.id}" is to run through the coordinator, which has no ${lacks}: leave transport out`, at: task.placedAt }];
     }
-  }
-  return undefined;
+    return [];
+  });
+}
+
+/** Airflow's own limit (core.max_map_length), and the axes that the helper has. */
+const maxMapLength = 1024;
+const maxAxes = 4;
+
+function checkMapping(graph: DagGraph): Diagnostic[] {
+  return graph.tasks.flatMap((task) => {
+    const found: Diagnostic[] = [];
+    const axes = task.mapping ?? [];
+    const wrong = (message: string) => found.push({ code: "AL109", message, at: task.placedAt });
+    if (task.kind !== "operator" && axes.length > maxAxes) wrong(`"${task.id}" is mapped over ${axes.length} lists; ${maxAxes} is the most`);
+    const literal = axes.flatMap(({ over }) => (over.kind === "literal" ? [(over.value as readonly unknown[]).length] : []));
+    const instances = literal.reduce((product, length) => product * length, 1);
+    if (literal.length > 0 && instances > maxMapLength) wrong(`"${task.id}" would have ${instances} instances; Airflow takes ${maxMapLength} (core.max_map_length)`);
+    const { instanceName } = task.settings;
+    if (instanceName !== undefined && !instanceName.includes("{{") && task.kind !== "operator" && task.kind !== "items") {
+      const inputs = [...Object.keys(task.inputs), ...axes.map((axis) => axis.input)];
+      if (!inputs.includes(instanceName) && !inputs.includes(undefined)) wrong(`instanceName "${instanceName}" is not an input of "${task.id}"`);
+    }
+    return found;
+  });
+}
+
+function checkPools(graph: DagGraph, pools: readonly string[] | undefined): Diagnostic[] {
+  if (!pools) return [];
+  const known = new Set([...pools, "default_pool"]);
+  const all = [...graph.tasks.map((task) => ({ pool: task.settings.pool, at: task.placedAt })), { pool: graph.defaults.pool, at: graph.definedAt }];
+  return all.flatMap(({ pool, at }) =>
+    pool === undefined || known.has(pool) ? [] : [{ code: "AL110", message: `pool "${pool}" is none of the project's: ${[...known].join(", ")}`, at }],
+  );
+}
+
+/** Text of a run that became part of a shell command could run anything. */
+function checkShell(graph: DagGraph): Diagnostic[] {
+  return graph.tasks.flatMap((task) => {
+    if (task.kind !== "operator" || !/\.bash$/.test(task.operator.module)) return [];
+    const command = task.operator.args["bash_command"];
+    let leads = false;
+    if (command)
+      walkExpr(command, (part) => {
+        if (part.kind === "conf" || part.kind === "result" || part.kind === "item") leads = true;
+        const text = part.kind === "jinja" ? part.source : part.kind === "literal" ? String(part.value as string) : "";
+        if (/\{\{[^}]*\b(params|conf|xcom_pull|var)\b/.test(text)) leads = true;
+      });
+    return leads
+      ? [
+          {
+            code: "AL501",
+            message: `the bash_command of "${task.id}" holds a value of the run, which a shell would read as code: pass it in env and write "$NAME"`,
+            at: task.placedAt,
+          },
+        ]
+      : [];
+  });
 }
 
 /** Each default must fit its own schema, or every run without a conf would fail. */

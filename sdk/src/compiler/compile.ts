@@ -6,10 +6,13 @@ import { bundleForRunning, type OutputFile } from "./bundle.ts";
 import { checkGraph } from "./check.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { emitPython, markerFor } from "./emit-python.ts";
-import type { Dag } from "../authoring/dag.ts";
+import type { BuiltDag } from "../authoring/dag.ts";
 import { type DagGraph, deepFreeze } from "../ir/ir.ts";
 import { loadDag, type LoadedDag, throwSite } from "./load.ts";
-import { readTypes, type Schema } from "./types.ts";
+import { readProject, type ProjectSettings } from "./project.ts";
+import { defaultTarget, type Target } from "./target.ts";
+import { openTypes, type Schema, type TypeReader } from "./types.ts";
+import { chooseTransports } from "./transport.ts";
 
 /** What a compilation made, and what was wrong. Files are complete only where there are no diagnostics. */
 export interface Compiled {
@@ -23,21 +26,72 @@ export interface CompileOptions {
   /** The project: sources are named relative to it, and packages are found beneath it. */
   readonly root: string;
   readonly outDir: string;
+  /** The oldest Airflow that the DAGs must run on. @default "airloom.target" of package.json, else 3.3 */
+  readonly target?: Target | undefined;
+}
+
+/** Compiles DAG files again and again; what a change did not touch is not made anew. */
+export interface Compiler {
+  /** `changed`: the sources that were saved since the last time; all of them where undefined. */
+  compile(files: readonly string[], changed?: ReadonlySet<string>): Promise<Compiled>;
 }
 
 const here = path.dirname(fileURLToPath(import.meta.url));
+const helpers = ["airloom_runtime.py", "airloom_values.py", "airloom_process.py", "airloom_assets.py", "airloom_coordinated.py", "airloom_coordinator.py"];
 
 /** Compiles DAG files: load → read types → check → emit. Writes nothing. */
-export async function compileDags(files: readonly string[], { root, outDir }: CompileOptions): Promise<Compiled> {
-  const external = await externalPackages(root);
-  const results = await Promise.all(files.map((file) => compileOne(file, root, outDir, external)));
-  const diagnostics = [...results.flatMap((result) => result.diagnostics), ...sharedIds(results)];
-  const helper = await readFile(path.join(here, "../../python/airloom_runtime.py"), "utf8");
-  const common: OutputFile[] = [
-    { name: "airloom_runtime.py", text: `${markerFor("#", "the Airloom SDK")}\n${helper}` },
-    { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_runtime\n` },
-  ];
-  return { files: [...common, ...results.flatMap((result) => result.files)], diagnostics, sources: [...new Set(results.flatMap((result) => result.sources))] };
+export const compileDags = (files: readonly string[], options: CompileOptions): Promise<Compiled> => openCompiler(options).compile(files);
+
+/** Opens a compiler that keeps what it has read. */
+export function openCompiler({ root, outDir, target }: CompileOptions): Compiler {
+  const known = new Map<string, OneResult>();
+  const typeReaders = new Map<string | undefined, TypeReader>();
+  return {
+    async compile(files, changed) {
+      const project = await readProject(root);
+      const context = { root, outDir, project, target: target ?? project.target ?? defaultTarget };
+      const isStale = (file: string) => {
+        const before = known.get(file);
+        return !before || !changed || before.diagnostics.length > 0 || before.sources.some((source) => changed.has(source));
+      };
+      // A saved file that no bundle holds may be one that only types come from: then any DAG may be touched.
+      const touched = changed && [...changed].every((file) => [...known.values()].some((result) => result.sources.includes(file)));
+      const stale = files.filter((file) => (touched ? isStale(file) : true));
+      // Bundling runs beside reading types: esbuild has threads of its own.
+      const loaded = stale.map((file) => load(file, context));
+      const types = loadTypes(files, typeReaders);
+      for (const result of await Promise.all(loaded.map(async (part) => finish(await part, types, context)))) known.set(result.file, result);
+      const results = files.map((file) => known.get(file)!);
+      const common = await Promise.all(helpers.map(readHelper));
+      return {
+        files: [...common, { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_.*\n` }, ...results.flatMap((result) => result.files)],
+        diagnostics: [...results.flatMap((result) => result.diagnostics), ...sharedIds(results)],
+        sources: [...new Set(results.flatMap((result) => result.sources))],
+      };
+    },
+  };
+}
+
+async function readHelper(name: string): Promise<OutputFile> {
+  return { name, text: `${markerFor("#", "the Airloom SDK")}\n${await readFile(path.join(here, "../../python", name), "utf8")}` };
+}
+
+/** The type reader of each file, loaded with all files of its tsconfig at once. */
+function loadTypes(files: readonly string[], readers: Map<string | undefined, TypeReader>): (file: string) => TypeReader {
+  const configOf = (file: string) => findUp("tsconfig.json", path.dirname(file));
+  for (const config of new Set(files.map(configOf))) {
+    const reader = readers.get(config) ?? openTypes(config);
+    readers.set(config, reader);
+    reader.load(files.filter((file) => configOf(file) === config));
+  }
+  return (file) => readers.get(configOf(file))!;
+}
+
+interface Context {
+  readonly root: string;
+  readonly outDir: string;
+  readonly project: ProjectSettings;
+  readonly target: Target;
 }
 
 interface OneResult extends Compiled {
@@ -45,35 +99,46 @@ interface OneResult extends Compiled {
   readonly file: string;
 }
 
-async function compileOne(file: string, root: string, outDir: string, external: readonly string[]): Promise<OneResult> {
+interface LoadedFile {
+  readonly file: string;
+  readonly loaded: LoadedDag | undefined;
+  readonly diagnostics: Diagnostic[];
+}
+
+async function load(file: string, { root, project }: Context): Promise<LoadedFile> {
   const diagnostics: Diagnostic[] = [];
+  return { file, loaded: await loadDag(root, file, project.external, diagnostics), diagnostics };
+}
+
+async function finish({ file, loaded, diagnostics }: LoadedFile, typesOf: (file: string) => TypeReader, context: Context): Promise<OneResult> {
+  const { root, outDir, project, target } = context;
   const none: OneResult = { files: [], diagnostics, sources: [file], dagId: undefined, file };
-  const loaded = await loadDag(root, file, external, diagnostics);
   if (!loaded) return none;
   const built = build(loaded, diagnostics, file);
-  if (!built) return none;
-  const graph = withSources(built.graph, loaded.locate);
+  if (!built) return { ...none, sources: loaded.sources };
+  const located = withSources(built.graph, loaded.locate);
   diagnostics.push(...built.problems.map((problem) => ({ ...problem, at: loaded.locate(problem.at) })));
-  const types = readTypes(findUp("tsconfig.json", path.dirname(file)), file, graph.definedAt, diagnostics);
-  diagnostics.push(...checkGraph(graph, types.conf));
+  const types = typesOf(file).read(file, located.definedAt, diagnostics);
+  diagnostics.push(...checkGraph(located, types.conf, { target, pools: project.pools }));
   const schemas: Record<string, Schema> = {};
   const taskDocs = new Map<string, string | undefined>();
-  for (const task of graph.tasks) {
-    const found = task.definedAt && types.taskAt(task.definedAt);
+  for (const task of located.tasks) {
+    const found = task.kind !== "operator" && task.kind !== "items" && task.definedAt ? types.taskAt(task.definedAt) : undefined;
     if (!found) continue;
     schemas[task.id] = found.input;
     taskDocs.set(task.id, found.doc);
   }
-  if (diagnostics.length > 0) return { ...none, sources: loaded.sources, dagId: graph.id };
+  if (diagnostics.length > 0) return { ...none, sources: loaded.sources, dagId: located.id };
 
+  const graph = chooseTransports(located, types.conf, target, project);
   const source = path.relative(root, file).replaceAll(path.sep, "/");
-  const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas), external);
-  const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs` });
+  const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas), project.external);
+  const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs`, target, root });
   const marked = bundles.map(({ name, text }) => ({ name, text: name.endsWith(".mjs") ? `${markerFor("//", source)}\n${text}` : text }));
   return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, sources, dagId: graph.id, file };
 }
 
-function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): ReturnType<Dag["build"]> | undefined {
+function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): BuiltDag | undefined {
   try {
     return dag.build();
   } catch (error) {
@@ -86,7 +151,8 @@ function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: stri
 /** The graph with every place in its TypeScript source. */
 function withSources(graph: DagGraph, locate: LoadedDag["locate"]): DagGraph {
   const tasks = graph.tasks.map((task) => ({ ...task, placedAt: locate(task.placedAt), definedAt: locate(task.definedAt) }));
-  return deepFreeze({ ...graph, tasks, definedAt: locate(graph.definedAt) });
+  const groups = graph.groups.map((group) => ({ ...group, placedAt: locate(group.placedAt) }));
+  return deepFreeze({ ...graph, tasks, groups, definedAt: locate(graph.definedAt) });
 }
 
 /** The marker is a line above what the map was made for. */
@@ -122,12 +188,4 @@ function findUp(name: string, folder: string): string | undefined {
   if (existsSync(file)) return file;
   const parent = path.dirname(folder);
   return parent === folder ? undefined : findUp(name, parent);
-}
-
-/** Packages with native parts cannot be bundled; package.json lists them as `"airloom": { "external": […] }`. */
-async function externalPackages(root: string): Promise<string[]> {
-  const file = path.join(root, "package.json");
-  if (!existsSync(file)) return [];
-  const { airloom } = JSON.parse(await readFile(file, "utf8")) as { airloom?: { external?: string[] } };
-  return airloom?.external ?? [];
 }

@@ -1,5 +1,12 @@
+import path from "node:path";
+import type { CallSite } from "../authoring/call-site.ts";
 import type { Json } from "../authoring/json.ts";
-import type { DagGraph, Expr, TaskNode } from "../ir/ir.ts";
+import type { DagGraph, Edge, GroupNode, TaskNode } from "../ir/ir.ts";
+import type { TaskSettings } from "../ir/settings.ts";
+import { scheduleText } from "./emit-schedule.ts";
+import { callbackArguments, settingArguments, taskLines } from "./emit-task.ts";
+import { collectNames, construct, dayOf, delta, literal, type Names, overOf } from "./python-text.ts";
+import { isBefore, type Target } from "./target.ts";
 import type { Schema } from "./types.ts";
 
 /** The first words of every generated file; the compiler removes only files that start so. */
@@ -14,106 +21,160 @@ export interface EmitInput {
   /** The TypeScript source, relative to the project. */
   readonly source: string;
   readonly bundle: string;
+  readonly target: Target;
+  /** Places are named relative to it. */
+  readonly root: string;
 }
 
-/** The DAG as a Python file for Airflow. The only place that knows what Airflow's Python looks like. */
+/** The DAG as a Python file for Airflow. This file and its emit-*.ts neighbours alone know what Airflow's Python looks like. */
 export function emitPython(input: EmitInput): string {
-  const { graph, conf, doc, source } = input;
-  const params = paramLines(conf);
-  const names = variableNames(graph);
-  const uses = (kind: Expr["kind"]) => graph.tasks.some((task) => Object.values(task.inputs).some((expr) => contains(expr, kind)));
-  const imports = [
-    "DAG",
-    ...(graph.tasks.some((task) => task.kind === "sensor") ? ["NodeSensor"] : []),
-    ...(graph.tasks.some((task) => task.kind === "task") ? ["NodeTask"] : []),
-    ...(params.length > 0 ? ["Param"] : []),
-    ...(uses("conf") ? ["conf"] : []),
-    ...(graph.startDate ? ["datetime"] : []),
-    ...(uses("result") ? ["result"] : []),
-    ...(uses("template") ? ["text"] : []),
-    "timedelta",
-    ...(graph.startDate ? ["timezone"] : []),
-  ];
+  const { graph, source } = input;
+  const names = collectNames();
+  const dagLines = [placed(`with ${names.use("DAG")}(`, graph.definedAt, input.root), ...dagArguments(input, names).map((line) => `    ${line}`), "):"];
+  const body = containerLines(input, undefined, names);
+  const edges = edgeLines(graph, names);
   const lines = [
     markerFor("#", source),
     // Airflow's DAG processor opens only files that hold the words "airflow" and "dag".
     "# A DAG for Apache Airflow; airloom_runtime.py beside it runs its tasks on Node.",
-    `from airloom_runtime import ${imports.join(", ")}`,
+    ...names.imports(),
     "",
     `BUNDLE = ${literal(input.bundle)}`,
     "",
-    "with DAG(",
-    `    dag_id=${literal(graph.id)},`,
-    ...(doc ? [`    description=${literal(firstSentence(doc))},`, `    doc_md=${literal(doc)},`] : []),
-    `    schedule=${literal(graph.schedule)},`,
-    ...(graph.startDate ? [`    start_date=${dateOf(graph.startDate)},`] : []),
-    `    catchup=${literal(graph.catchup)},`,
-    ...(graph.maxActiveRuns === undefined ? [] : [`    max_active_runs=${graph.maxActiveRuns},`]),
-    ...(graph.tags.length > 0 ? [`    tags=${literal([...graph.tags])},`] : []),
-    `    default_args={"retries": ${graph.retries}, "retry_delay": ${delta(graph.retryDelaySeconds)}},`,
-    ...(params.length > 0 ? ["    params={", ...params, "    },"] : []),
-    "):",
+    ...dagLines,
+    ...body.map(indent),
+    ...edges.map(indent),
   ];
-  for (const task of graph.tasks) lines.push(...taskLines(task, names.get(task.id)!, input.taskDocs.get(task.id)), "");
-  for (const task of graph.tasks) {
-    const before = task.upstream.map((id) => names.get(id)!);
-    if (before.length > 0) lines.push(`    ${before.length === 1 ? before[0] : `[${before.join(", ")}]`} >> ${names.get(task.id)}`);
-  }
   return `${lines.join("\n").trimEnd()}\n`;
 }
 
-function taskLines(task: TaskNode, name: string, doc: string | undefined): string[] {
+const indent = (line: string) => (line === "" ? "" : `    ${line}`);
+
+function dagArguments({ graph, conf, doc, target }: EmitInput, names: Names): string[] {
+  const params = paramLines(conf, names);
+  const text = graph.doc ?? doc;
+  const args = [
+    `dag_id=${literal(graph.id)},`,
+    ...(graph.displayName === undefined ? [] : [`dag_display_name=${literal(graph.displayName)},`]),
+    ...(text ? [`description=${literal(firstSentence(text))},`, `doc_md=${literal(text)},`] : []),
+    `schedule=${scheduleText(graph.schedule, names)},`,
+    ...(graph.startDate ? [`start_date=${day(graph.startDate, names)},`] : []),
+    ...(graph.endDate ? [`end_date=${day(graph.endDate, names)},`] : []),
+    `catchup=${literal(graph.catchup)},`,
+    ...optional("max_active_runs", graph.maxActiveRuns),
+    ...optional("max_active_tasks", graph.maxActiveTasks),
+    ...optional("max_consecutive_failed_dag_runs", graph.maxConsecutiveFailedRuns),
+    ...(graph.runTimeoutSeconds === undefined ? [] : [`dagrun_timeout=${seconds(graph.runTimeoutSeconds, names)},`]),
+    ...(graph.failFast ? [`${isBefore(target, "3.0") ? "fail_stop" : "fail_fast"}=True,`] : []),
+    ...optional("is_paused_upon_creation", graph.pausedOnCreation),
+    ...(graph.tags.length > 0 ? [`tags=${literal([...graph.tags])},`] : []),
+    ...(Object.keys(graph.ownerLinks).length > 0 ? [`owner_links=${literal(graph.ownerLinks)},`] : []),
+    ...(Object.keys(graph.accessControl).length > 0 ? [`access_control=${literal(graph.accessControl as Json)},`] : []),
+    ...callbackArguments(graph.callbacks, null, names).map((line) => `${line},`),
+    ...deadlineLines(graph, names),
+    `default_args=${defaults(graph.defaults, names)},`,
+    ...(params.length > 0 ? ["params={", ...params.map((line) => `    ${line}`), "},"] : []),
+  ];
+  return args;
+}
+
+const optional = (name: string, value: Json | undefined) => (value === undefined ? [] : [`${name}=${literal(value)},`]);
+
+function day(date: string, names: Names): string {
+  names.use("datetime");
+  names.use("timezone");
+  return dayOf(date);
+}
+
+function seconds(value: number, names: Names): string {
+  names.use("timedelta");
+  return delta(value);
+}
+
+const defaults = (settings: TaskSettings, names: Names) =>
+  `{${settingArguments(settings, names)
+    .map(([name, value]) => `${literal(name)}: ${value}`)
+    .join(", ")}}`;
+
+function deadlineLines(graph: DagGraph, names: Names): string[] {
+  if (graph.deadlines.length === 0) return [];
+  const references = { logical_date: "DAGRUN_LOGICAL_DATE", queued_at: "DAGRUN_QUEUED_AT" } as const;
+  const alerts = graph.deadlines.map(({ reference, withinSeconds, notify }) => {
+    const from = names.use("DeadlineReference");
+    const at =
+      typeof reference === "string"
+        ? `${from}.${references[reference]}`
+        : `${from}.FIXED_DATETIME(${names.use("datetime")}.fromisoformat(${literal(reference.at.replace(/Z$/, "+00:00"))}))`;
+    const callback = construct(notify, names);
+    const kwargs = callback.slice(callback.indexOf("(") + 1, -1);
+    const className = callback.slice(0, callback.indexOf("("));
+    return `${names.use("DeadlineAlert")}(reference=${at}, interval=${seconds(withinSeconds, names)}, callback=${names.use("AsyncCallback")}(${className}, kwargs=dict(${kwargs})))`;
+  });
+  return [`deadline=[${alerts.join(", ")}],`];
+}
+
+/** The tasks and groups that stand directly in a group, or in the DAG, in the order in which they were placed. */
+function containerLines(input: EmitInput, groupId: string | undefined, names: Names): string[] {
+  const { graph, taskDocs } = input;
+  const children = [
+    ...graph.tasks.filter((task) => task.groupId === groupId).map((task) => ({ order: firstTask(graph, task), lines: () => markFirst(taskLines(task, taskDocs.get(task.id), names), task.placedAt, input.root) })),
+    ...graph.groups.filter((group) => group.parentId === groupId).map((group) => ({ order: firstWithin(graph, group), lines: () => groupLines(input, group, names) })),
+  ].toSorted((a, b) => a.order - b.order);
+  return children.flatMap((child) => [...child.lines(), ""]);
+}
+
+const markFirst = ([first = "", ...rest]: string[], at: CallSite | undefined, root: string) => [placed(first, at, root), ...rest];
+
+const firstTask = (graph: DagGraph, task: TaskNode) => graph.tasks.indexOf(task);
+
+function firstWithin(graph: DagGraph, group: GroupNode): number {
+  const own = graph.tasks.findIndex((task) => task.groupId === group.id);
+  const inner = graph.groups.filter((child) => child.parentId === group.id).map((child) => firstWithin(graph, child));
+  return Math.min(own < 0 ? Infinity : own, ...inner);
+}
+
+function groupLines(input: EmitInput, group: GroupNode, names: Names): string[] {
   const options = [
-    `task_id=${literal(task.id)}`,
-    "bundle=BUNDLE",
-    ...(task.retries === undefined ? [] : [`retries=${task.retries}`]),
-    ...(task.retryDelaySeconds === undefined ? [] : [`retry_delay=${delta(task.retryDelaySeconds)}`]),
-    ...(task.pokeIntervalSeconds === undefined ? [] : [`poke_interval=${task.pokeIntervalSeconds}`]),
-    ...(task.timeoutSeconds === undefined
-      ? []
-      : [task.kind === "sensor" ? `timeout=${task.timeoutSeconds}` : `execution_timeout=${delta(task.timeoutSeconds)}`]),
-    ...(task.triggerRule === "all_success" ? [] : [`trigger_rule=${literal(task.triggerRule)}`]),
-    ...(task.pool === undefined ? [] : [`pool=${literal(task.pool)}`]),
-    ...(doc === undefined ? [] : [`doc_md=${literal(doc)}`]),
+    literal(group.label),
+    ...(group.over ? [`over=${overOf(group.over, names)}`] : []),
+    ...(group.prefix ? [] : ["prefix_group_id=False"]),
+    ...(group.tooltip === undefined ? [] : [`tooltip=${literal(group.tooltip)}`]),
+    ...(group.displayName === undefined ? [] : [`group_display_name=${literal(group.displayName)}`]),
+    ...(Object.keys(group.defaults).length === 0 ? [] : [`default_args=${defaults(group.defaults, names)}`]),
   ];
-  const inputs = Object.entries(task.inputs).map(([key, expr]) => `            ${literal(key)}: ${expression(expr)},`);
-  return [
-    `    ${name} = ${task.kind === "sensor" ? "NodeSensor" : "NodeTask"}(`,
-    ...options.map((option) => `        ${option},`),
-    ...(inputs.length > 0 ? ["        inputs={", ...inputs, "        },"] : []),
-    "    )",
-  ];
+  const inner = containerLines(input, group.id, names);
+  const made = `with ${names.use(group.over ? "mapped_group" : "TaskGroup")}(${options.join(", ")}) as ${names.variable(group.id)}:`;
+  return [placed(made, group.placedAt, input.root), ...(inner.length > 0 ? inner.slice(0, -1).map(indent) : ["    pass"])];
 }
 
-function expression(expr: Expr): string {
-  const call = (name: string, parts: readonly Json[]) => `${name}(${parts.map(literal).join(", ")})`;
-  switch (expr.kind) {
-    case "literal":
-      return literal(expr.value);
-    case "conf":
-      return call("conf", expr.path);
-    case "result":
-      return call("result", [expr.taskId, ...expr.path]);
-    case "template":
-      return `text(${expr.parts.map(expression).join(", ")})`;
-    case "list":
-      return `[${expr.items.map(expression).join(", ")}]`;
-    case "object":
-      return `{${Object.entries(expr.fields)
-        .map(([key, part]) => `${literal(key)}: ${expression(part)}`)
-        .join(", ")}}`;
-  }
+/** `a >> b` for every edge, then what is set up and taken down. */
+function edgeLines(graph: DagGraph, names: Names): string[] {
+  const nodes = [...graph.tasks, ...graph.groups];
+  const lines = nodes.flatMap((node) => {
+    const target = names.variable(node.id);
+    const plain = node.upstream.filter((edge) => edge.label === undefined && !isTakenDown(node, edge)).map((edge) => names.variable(edge.id));
+    const labelled = node.upstream.filter((edge) => edge.label !== undefined);
+    return [
+      ...(plain.length === 0 ? [] : [`${plain.length === 1 ? plain[0] : `[${plain.join(", ")}]`} >> ${target}`]),
+      ...labelled.map((edge) => `${names.variable(edge.id)} >> ${names.use("Label")}(${literal(edge.label!)}) >> ${target}`),
+    ];
+  });
+  const roles = graph.tasks.flatMap((task) => {
+    const name = names.variable(task.id);
+    if (task.teardown) {
+      const setups = `[${task.teardown.setups.map((id) => names.variable(id)).join(", ")}]`;
+      return [`${name}.as_teardown(setups=${setups}${task.teardown.failRun ? ", on_failure_fail_dagrun=True" : ""})`];
+    }
+    return task.setup ? [`${name}.as_setup()`] : [];
+  });
+  return [...lines, ...roles];
 }
 
-function contains(expr: Expr, kind: Expr["kind"]): boolean {
-  if (expr.kind === kind) return true;
-  if (expr.kind === "template") return expr.parts.some((part) => contains(part, kind));
-  if (expr.kind === "list") return expr.items.some((part) => contains(part, kind));
-  return expr.kind === "object" && Object.values(expr.fields).some((part) => contains(part, kind));
-}
+/** as_teardown makes the edge from a setup by itself. */
+const isTakenDown = (node: TaskNode | GroupNode, edge: Edge) => "teardown" in node && (node.teardown?.setups.includes(edge.id) ?? false);
 
 /** `Param(default, …)` for each key of the conf; a key without a default must be given when the DAG is triggered. */
-function paramLines(conf: Schema): string[] {
+function paramLines(conf: Schema, names: Names): string[] {
   return Object.entries(conf["properties"] as Record<string, Schema>).map(([name, schema]) => {
     const { default: initial, description, ...rest } = schema;
     const optional = !(conf["required"] as string[]).includes(name);
@@ -121,59 +182,13 @@ function paramLines(conf: Schema): string[] {
     const nullable = optional && initial === undefined ? { ...rest, type: [...[rest["type"] ?? "string"].flat(), "null"] as Json } : rest;
     const keywords = Object.entries(nullable).map(([key, part]) => `${key}=${literal(part)}`);
     const about = description === undefined ? [] : [`description=${literal(description)}`];
-    return `        ${literal(name)}: Param(${[...value, ...keywords, ...about].join(", ")}),`;
+    return `${literal(name)}: ${names.use("Param")}(${[...value, ...keywords, ...about].join(", ")}),`;
   });
 }
 
-/** A Python name for each task, readable and unique. */
-function variableNames(graph: DagGraph): Map<string, string> {
-  const taken = new Set(["conf", "result", "text", "timedelta", "datetime", "timezone", ...pythonKeywords]);
-  const names = new Map<string, string>();
-  for (const { id } of graph.tasks) {
-    const base = id.replace(/\W/g, "_").replace(/^(?=\d)/, "_");
-    let name = base;
-    for (let n = 2; taken.has(name); n++) name = `${base}_${n}`;
-    taken.add(name);
-    names.set(id, name);
-  }
-  return names;
+/** Where something stands in TypeScript, as a comment: a Python traceback shows the line, and so leads back. */
+function placed(line: string, at: CallSite | undefined, root: string): string {
+  return at ? `${line}  # ${path.relative(root, at.file).replaceAll(path.sep, "/")}:${at.line}` : line;
 }
-
-const pythonKeywords =
-  "False None True and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield".split(
-    " ",
-  );
 
 const firstSentence = (doc: string) => /^.*?[.!?](?=\s|$)/s.exec(doc)?.[0].replace(/\s+/g, " ") ?? doc.replace(/\s+/g, " ");
-const delta = (seconds: number) => `timedelta(seconds=${seconds})`;
-
-function dateOf(date: string): string {
-  const [year, month, day] = date.split("-").map(Number);
-  return `datetime(${year}, ${month}, ${day}, tzinfo=timezone.utc)`;
-}
-
-/** A JSON value as a Python literal. Text is escaped to ASCII, so that no character can end it or be mistaken. */
-export function literal(value: Json): string {
-  if (value === null) return "None";
-  if (value === true) return "True";
-  if (value === false) return "False";
-  if (typeof value === "number") return JSON.stringify(value);
-  if (typeof value === "string") return pythonText(value);
-  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
-  return `{${Object.entries(value)
-    .map(([key, part]) => `${pythonText(key)}: ${literal(part)}`)
-    .join(", ")}}`;
-}
-
-/** JSON's escapes are Python's, except that Python reads a surrogate pair as two characters: those become \U. */
-function pythonText(text: string): string {
-  let result = "";
-  for (const character of text) {
-    const code = character.codePointAt(0)!;
-    if (code > 0xffff) result += `\\U${code.toString(16).padStart(8, "0")}`;
-    else if (code < 0x20 || code > 0x7e) result += character === "\n" ? "\\n" : `\\u${code.toString(16).padStart(4, "0")}`;
-    else if (character === '"' || character === "\\") result += `\\${character}`;
-    else result += character;
-  }
-  return `"${result}"`;
-}

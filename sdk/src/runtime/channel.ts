@@ -1,13 +1,15 @@
 import { Socket } from "node:net";
+import type { RunInfo } from "../authoring/context.ts";
 import type { Json } from "../authoring/json.ts";
 
 /** A message from the operator that starts the task. */
 export interface StartMessage {
   readonly type: "start";
   readonly taskId: string;
-  readonly kind: "task" | "sensor";
+  readonly kind: "task" | "sensor" | "branch" | "shortCircuit" | "callback";
+  /** A callback's is what it is told, and the index of its function. */
   readonly input: Json;
-  readonly run: { dagId: string; taskId: string; runId: string; tryNumber: number; mapIndex: number; logicalDate: string | null };
+  readonly run: RunInfo;
 }
 
 /** How a task ended. */

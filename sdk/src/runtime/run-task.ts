@@ -1,6 +1,8 @@
 import { Ajv, type ErrorObject } from "ajv";
-import type { Connection, TaskContext } from "../authoring/context.ts";
-import type { Dag } from "../authoring/dag.ts";
+import type { AnyAsset } from "../authoring/asset.ts";
+import type { AssetEvent, Connection, TaskContext } from "../authoring/context.ts";
+import type { BuiltDag, Dag } from "../authoring/dag.ts";
+import type { CallbackInfo } from "../authoring/options.ts";
 import type { Json } from "../authoring/json.ts";
 import { isNotYet } from "../authoring/outcome.ts";
 import type { Channel, Outcome, StartMessage } from "./channel.ts";
@@ -14,19 +16,29 @@ const maxResultBytes = 1024 * 1024;
 /** Validates the input, runs the handler and turns whatever it does into an outcome. Never throws. */
 export async function runTask(dag: Dag, schemas: TaskSchemas, start: StartMessage, channel: Channel, signal: AbortSignal): Promise<Outcome> {
   try {
-    const { definitions } = dag.build();
-    const definition = definitions.get(start.taskId);
-    if (!definition) return failure(true, `the bundle of ${dag.id} has no task ${start.taskId}: compile the DAG again`);
+    const built = dag.build();
+    if (start.kind === "callback") return await runCallback(built, start, channel, signal);
+    const code = built.code.get(start.taskId);
+    if (!code) return failure(true, `the bundle of ${dag.id} has no task ${start.taskId}: compile the DAG again`);
     // Airflow passes null for a result that a task did not give; to TypeScript that is a missing property.
     const input = dropNulls(start.input, schemas[start.taskId]);
     const problem = inputProblem(input, schemas[start.taskId]);
     if (problem) return failure(true, `the input of ${start.taskId} is wrong: ${problem}`);
-    const value = await definition.handler(input as never, contextOf(start, channel, signal));
+    const value = await code.handler(input as never, contextOf(start, channel, signal));
     if (isNotYet(value)) return { type: "pending", message: value.why };
-    return { type: "succeeded", value: toJson(value) };
+    return { type: "succeeded", value: toJson(start.kind === "branch" ? [value].flat() : value) };
   } catch (error) {
     return outcomeOf(error, signal);
   }
+}
+
+async function runCallback(built: BuiltDag, start: StartMessage, channel: Channel, signal: AbortSignal): Promise<Outcome> {
+  const { event, index, state, error } = start.input as { event: CallbackInfo["event"]; index: number; state: string; error: string | null };
+  const functions = start.taskId === "" ? built.functions : built.code.get(start.taskId)?.functions;
+  const callback = functions?.[index];
+  if (!callback) return failure(true, `the bundle has no ${event} callback ${index} of ${start.taskId || "the DAG"}: compile the DAG again`);
+  await callback({ event, state, error: error ?? undefined }, contextOf(start, channel, signal));
+  return { type: "succeeded", value: null };
 }
 
 function dropNulls(input: Json, schema: TaskSchemas[string] | undefined): Json {
@@ -70,8 +82,17 @@ function contextOf(start: StartMessage, channel: Channel, signal: AbortSignal): 
     getConnection: async (id) => ((await channel.request("getConnection", { id })) ?? undefined) as Connection | undefined,
     getXCom: async (taskId, key = "return_value") => (await channel.request("getXCom", { taskId, key })) ?? undefined,
     setXCom: async (key, value) => void (await channel.request("setXCom", { key, value })),
+    maskSecret: async (text) => void (await channel.request("maskSecret", { text })),
+    emit: async (outlet: AnyAsset, event: Readonly<Record<string, unknown>>) => {
+      const { to, extra } = outlet.kind === "alias" ? (event as { to: AnyAsset; extra?: Json }) : { to: undefined, extra: event as Json };
+      await channel.request("emit", { outlet: assetJson(outlet), to: to ? assetJson(to) : null, extra: extra ?? {} });
+    },
+    triggeringEvents: async () => ((await channel.request("triggeringEvents", {})) ?? {}) as unknown as Readonly<Record<string, readonly AssetEvent[]>>,
+    inletEvents: async (inlet) => ((await channel.request("inletEvents", { inlet: assetJson(inlet) })) ?? []) as unknown as readonly AssetEvent[],
   };
 }
+
+const assetJson = ({ node }: AnyAsset): Json => (node.kind === "alias" ? { kind: "alias", name: node.name } : { kind: "asset", name: node.name, uri: node.uri ?? null });
 
 const failure = (terminal: boolean, message: string, stack?: string): Outcome => ({ type: "failed", terminal, message, stack });
 

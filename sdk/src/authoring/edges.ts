@@ -1,0 +1,38 @@
+import type { Edge, Expr } from "../ir/ir.ts";
+import type { Group } from "./group.ts";
+import { tryGroupId } from "./group-handle.ts";
+import { orderAfter } from "./graph-builder.ts";
+import { type Ref, tryExprOfRef } from "./ref.ts";
+
+const labelled = Symbol("airloom.label");
+
+/** An edge's words, and where it comes from. */
+export interface Labelled {
+  readonly [labelled]: string;
+  readonly from: Ref<unknown> | Group<unknown>;
+}
+
+/** What can come before a task: another's result, a group, or either with a label. */
+export type Edgeable = Ref<unknown> | Group<unknown> | Labelled;
+
+/** Words on the edge from a task: `{ after: label("if it is new", check) }`. */
+export const label = (text: string, from: Ref<unknown> | Group<unknown>): Labelled => ({ [labelled]: text, from });
+
+/** The edge that an `after` means; throws a TypeError for anything else. */
+export function edgeOf(value: Edgeable): Edge {
+  if (typeof value === "object" && value !== null && labelled in value) return { ...edgeOf(value.from), label: value[labelled] };
+  const expr: Expr | undefined = tryExprOfRef(value);
+  const id = expr?.kind === "result" ? expr.taskId : tryGroupId(value);
+  if (id === undefined) throw new TypeError("`after` takes results of tasks, groups, and label(…) of either");
+  return { id, label: undefined };
+}
+
+/** One after the other; a list stands side by side: chain(a, [b, c], d). */
+export function chain(...steps: readonly (Edgeable | readonly Edgeable[])[]): void {
+  for (const [i, step] of steps.entries()) if (i > 0) orderAfter([step].flat() as Edgeable[], [steps[i - 1]!].flat() as Edgeable[], chain);
+}
+
+/** Every one of `to` after every one of `from`. */
+export function cross(from: readonly Edgeable[], to: readonly Edgeable[]): void {
+  orderAfter(to, from, cross);
+}
