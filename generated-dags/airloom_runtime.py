@@ -68,19 +68,18 @@ ELSEWHERE = {
     **{name: ("airloom_assets",) for name in ("Asset", "AssetAlias", "AssetAll", "AssetAny")},
     **{name: ("airflow.sdk",) for name in ("AssetWatcher", "AsyncCallback", "DeadlineAlert", "DeadlineReference")},
     "Label": ("airflow.sdk", "airflow.utils.edgemodifier"),
-    "AssetOrTimeSchedule": ("airflow.timetables.assets", "airflow.timetables.datasets:DatasetOrTimeSchedule"),
+    "AssetOrTimeSchedule": ("airflow.sdk", "airflow.timetables.assets", "airloom_assets"),
     "CronDataIntervalTimetable": ("airflow.sdk", "airflow.timetables.interval"),
     "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
-    "MultipleCronTriggerTimetable": ("airflow.sdk",),
+    "MultipleCronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
     "CoordinatedTask": ("airloom_coordinated",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for place in ELSEWHERE.get(name, ()):
-        module, _, other = place.partition(":")
         try:
-            return getattr(importlib.import_module(module), other or name)
+            return getattr(importlib.import_module(place), name)
         except (ImportError, AttributeError):
             continue
     raise AttributeError(f"this Airflow has no {name}; compile the DAG with --target for the version that you run")

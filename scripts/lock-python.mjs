@@ -10,6 +10,9 @@ const locks = {
   requirements: ["--python-version", "3.10"],
   "requirements-mlflow": ["--python-version", "3.10", "--constraint", "requirements.lock"],
   "requirements-test": ["--python-version", "3.10"],
+  "airflow-providers": ["--python-version", "3.11"],
+  // No Python above 3.12: that Airflow refuses it.
+  "airflow-2.11": ["--python-version", "3.10", "--exclude-newer", "2025-06-30T00:00:00Z"],
   bootstrap: ["--no-deps"],
   zig: ["--no-deps"],
   // Unpacked, never installed: only its shared libraries are used.

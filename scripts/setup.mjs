@@ -41,6 +41,8 @@ async function main() {
   }
   if (forTest) {
     await pythonEnvironment(python, ".venv-test", "scripts/python/requirements-test.lock", "Python environment for the tests (CVAT SDK, ONNX checker)");
+    await pythonEnvironment(python, ".venv-providers", "scripts/python/airflow-providers.lock", "Python environment with Airflow's providers, for the tests");
+    await pythonEnvironment(python, ".venv-airflow-2.11", "scripts/python/airflow-2.11.lock", "Python environment with Airflow 2.11, for the tests");
     await ensureBrowser();
   }
 }

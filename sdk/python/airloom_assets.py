@@ -12,6 +12,11 @@ except ImportError:  # Airflow 2
     def Asset(name: str, uri: str | None = None, group: str | None = None, extra: dict | None = None) -> Dataset:
         return Dataset(uri or name, extra)
 
+    def AssetOrTimeSchedule(timetable: Any, assets: Any) -> Any:
+        from airflow.timetables.datasets import DatasetOrTimeSchedule
+
+        return DatasetOrTimeSchedule(timetable=timetable, datasets=assets)
+
 
 def answer(name: str, args: dict, context: Any) -> Any:
     """What a task asks about assets."""

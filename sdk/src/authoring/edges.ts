@@ -1,7 +1,5 @@
 import type { Edge, Expr } from "../ir/ir.ts";
-import type { Group } from "./group.ts";
-import { tryGroupId } from "./group-handle.ts";
-import { orderAfter } from "./graph-builder.ts";
+import { type Group, tryGroupId } from "./group-handle.ts";
 import { type Ref, tryExprOfRef } from "./ref.ts";
 
 const labelled = Symbol("airloom.label");
@@ -25,14 +23,4 @@ export function edgeOf(value: Edgeable): Edge {
   const id = expr?.kind === "result" ? expr.taskId : tryGroupId(value);
   if (id === undefined) throw new TypeError("`after` takes results of tasks, groups, and label(…) of either");
   return { id, label: undefined };
-}
-
-/** One after the other; a list stands side by side: chain(a, [b, c], d). */
-export function chain(...steps: readonly (Edgeable | readonly Edgeable[])[]): void {
-  for (const [i, step] of steps.entries()) if (i > 0) orderAfter([step].flat() as Edgeable[], [steps[i - 1]!].flat() as Edgeable[], chain);
-}
-
-/** Every one of `to` after every one of `from`. */
-export function cross(from: readonly Edgeable[], to: readonly Edgeable[]): void {
-  orderAfter(to, from, cross);
 }

@@ -15,10 +15,9 @@ import {
 import { assetNodes } from "./asset.ts";
 import { type CallSite, callSite } from "./call-site.ts";
 import { type Edgeable, edgeOf } from "./edges.ts";
-import type { Group, GroupOptions } from "./group.ts";
-import { markGroup } from "./group-handle.ts";
+import { type Group, markGroup } from "./group-handle.ts";
 import { isMappable } from "./mapping.ts";
-import { type Callback, callbacksOf, type Placement, settingsOf } from "./options.ts";
+import { type Callback, callbacksOf, type Placement, settingsOf, type TaskDefaults } from "./options.ts";
 import { makeRef, type Ref } from "./ref.ts";
 import type { TaskContext } from "./context.ts";
 
@@ -207,8 +206,25 @@ function taskIdOf(value: Edgeable): string {
   return id;
 }
 
+export interface GroupOptions {
+  readonly tooltip?: string;
+  readonly displayName?: string;
+  /** Whether the ids of its tasks begin with its own. @default true */
+  readonly prefix?: boolean;
+  /** What its tasks do where they say nothing else. */
+  readonly defaults?: TaskDefaults;
+  /** What must come before all of its tasks. */
+  readonly after?: Edgeable | readonly Edgeable[];
+}
+
 /** Places a group and all that its function places. */
-export function placeGroup<R>(label: string, options: GroupOptions, over: Expr | undefined, body: (groupId: string) => R, placedAt: CallSite | undefined): Group<R> {
+export function placeGroup<R>(
+  label: string,
+  options: GroupOptions,
+  over: Expr | undefined,
+  body: (groupId: string) => R,
+  placedAt: CallSite | undefined,
+): Group<R> {
   const open = current(`group ${label}`);
   const id = idWithin(open, label);
   if (over && open.within.some((group) => group.over)) throw new TypeError("a mapped group within a mapped group: Airflow cannot run that");
@@ -257,7 +273,8 @@ export function placeArm<R>(branchId: string, key: string, body: () => R): R {
   // A mapped group's list is made by a task before the group: the group's own tasks wait for that.
   const groupsPlaced = open.groups.filter((group) => placed.some((task) => task.groupId === group.id));
   const waits = (task: TaskNode) =>
-    task.upstream.some((edge) => ids.has(edge.id)) || groupsPlaced.some((group) => group.id === task.groupId && group.over?.kind === "result" && ids.has(group.over.taskId));
+    task.upstream.some((edge) => ids.has(edge.id)) ||
+    groupsPlaced.some((group) => group.id === task.groupId && group.over?.kind === "result" && ids.has(group.over.taskId));
   const roots = placed.filter((task) => !waits(task)).map((task) => task.id);
   for (const id of roots) open.later.push({ targetId: id, edge: { id: branchId, label: key } });
   const index = open.tasks.findIndex((task) => task.id === branchId);

@@ -1,3 +1,9 @@
+/** Tasks that Airflow draws as one. */
+export interface Group<R> {
+  /** What the group's function returned: the results that others may use. */
+  readonly result: R;
+}
+
 const ids = new WeakMap<object, string>();
 
 /** Makes an object stand for a group in `after`, `chain` and `cross`. */

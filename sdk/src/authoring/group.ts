@@ -1,25 +1,7 @@
-import type { Edgeable } from "./edges.ts";
-import { placeGroup } from "./graph-builder.ts";
+import { type GroupOptions, placeGroup } from "./graph-builder.ts";
+import type { Group } from "./group-handle.ts";
 import { callSite } from "./call-site.ts";
-import type { TaskDefaults } from "./options.ts";
 import { type Collected, type Input, makeRef, type Ref, toExpr } from "./ref.ts";
-
-/** Tasks that Airflow draws as one. */
-export interface Group<R> {
-  /** What the group's function returned: the results that others may use. */
-  readonly result: R;
-}
-
-export interface GroupOptions {
-  readonly tooltip?: string;
-  readonly displayName?: string;
-  /** Whether the ids of its tasks begin with its own. @default true */
-  readonly prefix?: boolean;
-  /** What its tasks do where they say nothing else. */
-  readonly defaults?: TaskDefaults;
-  /** What must come before all of its tasks. */
-  readonly after?: Edgeable | readonly Edgeable[];
-}
 
 /** Draws what its function places as one box: group("load", {}, () => ({ rows: load({}) })). */
 export function group<R>(id: string, options: GroupOptions, body: () => R): Group<R> {

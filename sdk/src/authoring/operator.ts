@@ -11,10 +11,11 @@ export type OperatorArgs<A, Templated extends keyof A> = {
 };
 
 /** An operator of Airflow's or a provider's: calling it places a task of it. */
-export interface Operator<A, Templated extends keyof A, R> {
-  (id: string, args: OperatorArgs<A, Templated>, placement?: Omit<Placement, "id">): Ref<R>;
+export interface Operator<A, Templated extends keyof A> {
+  /** `R` is what you know of its result. */
+  <R = unknown>(id: string, args: OperatorArgs<A, Templated>, placement?: Omit<Placement, "id">): Ref<R>;
   /** One task for each element of a list, or for each combination of several. */
-  expand<K extends keyof A>(
+  expand<K extends keyof A, R = unknown>(
     id: string,
     over: { readonly [P in K]: Input<readonly NonNullable<A[P]>[]> },
     rest: OperatorArgs<Omit<A, K>, Exclude<Templated, K>>,
@@ -33,7 +34,7 @@ export interface OperatorInfo {
  * Makes an operator known by the path of its class. `airloom operators <package>` writes these, typed, from what is installed;
  * write one by hand for an operator of your own.
  */
-export function pythonOperator<A, Templated extends keyof A = keyof A, R = unknown>(classPath: string, { templateFields, since }: OperatorInfo): Operator<A, Templated, R> {
+export function pythonOperator<A, Templated extends keyof A = keyof A>(classPath: string, { templateFields, since }: OperatorInfo): Operator<A, Templated> {
   const place = (id: string, args: object, over: object | undefined, placement: Placement, placedAt: ReturnType<typeof callSite>) =>
     placeTask<never>({
       name: id,
@@ -46,14 +47,14 @@ export function pythonOperator<A, Templated extends keyof A = keyof A, R = unkno
     });
   const call = (id: string, args: object, placement: Placement = {}) => place(id, args, undefined, placement, callSite(call));
   const expand = (id: string, over: object, rest: object, placement: Placement = {}) => place(id, rest, over, placement, callSite(expand));
-  return Object.assign(call, { expand }) as unknown as Operator<A, Templated, R>;
+  return Object.assign(call, { expand }) as unknown as Operator<A, Templated>;
 }
 
 /** A reference in a field that Airflow does not render would reach the operator as an object it does not know. */
 function checked(classPath: string, args: Record<string, unknown>, templateFields: readonly string[]) {
   const made = pythonObjectOf({ classPath, args });
   for (const [name, expr] of Object.entries(made.args))
-    if (expr.kind !== "literal" && !templateFields.includes(name))
+    if (!["literal", "duration", "moment"].includes(expr.kind) && !templateFields.includes(name))
       throw new TypeError(`${made.className} does not render ${name} when it runs, so it takes no references: pass a plain value`);
   return made;
 }

@@ -28,7 +28,7 @@ export interface TaskDefaults {
   readonly retries?: number;
   /** Time between tries. @default the DAG's, else "30s" */
   readonly retryDelay?: Duration;
-  /** true doubles the delay with each try; a number multiplies it (Airflow 3.1 and newer). @default false */
+  /** true doubles the delay with each try; a number multiplies it (Airflow 3.2 and newer). @default false */
   readonly retryBackoff?: boolean | number;
   readonly maxRetryDelay?: Duration;
   /** A try that takes longer is ended and counts as failed. @default none */

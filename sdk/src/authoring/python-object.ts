@@ -41,11 +41,11 @@ export interface PythonTime {
 }
 
 /** A timedelta, for operators and triggers that want one: timedelta("10m"). */
-export const timedelta = (duration: Duration): PythonTime => constant<PythonTime>({ kind: "duration", seconds: secondsOf(duration) });
+export const timedelta = (duration: Duration): PythonTime => constant({ kind: "duration", seconds: secondsOf(duration) });
 
 /** A datetime, for operators and triggers that want one; takes ISO 8601 with an offset, and throws a RangeError for other text. */
 export function datetime(iso: string): PythonTime {
   if (!/(Z|[+-]\d\d:\d\d)$/.test(iso) || Number.isNaN(Date.parse(iso)))
     throw new RangeError(`"${iso}" is not a moment: write ISO 8601 with an offset, such as "2026-01-31T06:00:00Z"`);
-  return constant<PythonTime>({ kind: "moment", iso: new Date(iso).toISOString().replace(".000Z", "+00:00").replace("Z", "+00:00") });
+  return constant({ kind: "moment", iso: new Date(iso).toISOString().replace(".000Z", "+00:00").replace("Z", "+00:00") });
 }

@@ -24,7 +24,7 @@ export type Input<T> =
 
 /** The inputs of a task; one that is optional also takes a result that may be missing. */
 export type Inputs<I> = {
-  readonly [K in keyof I]: Input<I[K]> | (Record<never, never> extends Pick<I, K> ? Ref<I[K] | undefined> : never);
+  readonly [K in keyof I]: Input<I[K]> | (Partial<Pick<I, K>> extends Pick<I, K> ? Ref<I[K] | undefined> : never);
 };
 
 /** The same results where they may be missing: those of an arm that was not taken. */
@@ -49,10 +49,10 @@ type ConstantExpr = Extract<Expr, { kind: "duration" | "moment" }>;
 const exprOf = new WeakMap<object, RefExpr | ConstantExpr>();
 
 /** An object that stands for a Python value that JSON has no word for. */
-export function constant<T extends { kind: string }>(expr: ConstantExpr): T {
-  const value = { kind: "pythonTime" };
+export function constant(expr: ConstantExpr): { readonly kind: "pythonTime" } {
+  const value = { kind: "pythonTime" } as const;
   exprOf.set(value, expr);
-  return value as T;
+  return value;
 }
 
 /** A reference whose properties are references to the value's properties. */

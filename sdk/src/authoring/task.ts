@@ -11,7 +11,7 @@ type Handler<I, O> = (input: I, context: TaskContext) => Promise<O>;
 
 /** The arguments of `expand` after the lists: what remains of the input, left out where nothing must be given. */
 type Rest<I, K extends keyof I> =
-  Record<never, never> extends Omit<I, K> ? [rest?: Inputs<Omit<I, K>>, placement?: MappedPlacement] : [rest: Inputs<Omit<I, K>>, placement?: MappedPlacement];
+  Partial<Omit<I, K>> extends Omit<I, K> ? [rest?: Inputs<Omit<I, K>>, placement?: MappedPlacement] : [rest: Inputs<Omit<I, K>>, placement?: MappedPlacement];
 
 /** A task: calling it in a DAG function places it there; `handler` is what it does. */
 export interface Task<I, O> {
@@ -19,9 +19,7 @@ export interface Task<I, O> {
   /** Places it once for each element of a list; several lists: for every combination. `rest` are the inputs that stay the same. */
   expand<K extends keyof I>(over: Over<I, K>, ...rest: Rest<I, K>): MappedRef<O>;
   /** The same, with what stays the same first: hash.partial({ algo: "md5" }).expand({ file: files }). */
-  partial<const P extends Partial<Inputs<I>>>(
-    rest: P,
-  ): { expand(over: Over<I, Exclude<keyof I, keyof P>>, placement?: MappedPlacement): MappedRef<O> };
+  partial<const P extends Partial<Inputs<I>>>(rest: P): { expand(over: Over<I, Exclude<keyof I, keyof P>>, placement?: MappedPlacement): MappedRef<O> };
   readonly handler: (input: I, context: TaskContext) => Promise<O | NotYet>;
 }
 

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { AirflowClient, type TaskInstance } from "../airflow/client.ts";
+import { addOperators } from "./operators.ts";
 
 interface TriggerOptions {
   readonly conf: string;
@@ -72,6 +73,7 @@ program
   .option("--user <name>", "who you are to Airflow; the password is AIRFLOW_PASSWORD", process.env["AIRFLOW_USER"] ?? "admin")
   .description("starts a run of a DAG")
   .action(trigger);
+addOperators(program);
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

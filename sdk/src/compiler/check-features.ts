@@ -27,6 +27,7 @@ export function featuresOf(graph: DagGraph): Feature[] {
   const assets = schedule.kind === "assets" || schedule.kind === "assetsOrTime" ? assetsIn(schedule.condition) : [];
   if (assets.some((asset) => asset.kind === "asset" && asset.watchers.length > 0)) uses("an asset with watchers", "3.0");
   if (graph.deadlines.length > 0) uses("a deadline", "3.1");
+  for (const group of graph.groups) if (group.displayName !== undefined) uses("a group's displayName", "3.0", group.placedAt);
   for (const task of graph.tasks) features.push(...featuresOfTask(task));
   return features;
 }
@@ -36,7 +37,7 @@ function featuresOfTask(task: TaskNode): Feature[] {
   const features: Feature[] = [];
   const rule = triggerRules[task.triggerRule];
   if (rule !== "2.11") features.push({ what: `triggerRule "${task.triggerRule}"`, since: rule, at });
-  if (typeof task.settings.retryBackoff === "number") features.push({ what: "a number as retryBackoff", since: "3.1", at });
+  if (typeof task.settings.retryBackoff === "number") features.push({ what: "a number as retryBackoff", since: "3.2", at });
   if (task.kind === "operator" && task.since !== undefined && isTarget(task.since)) features.push({ what: task.operator.className, since: task.since, at });
   if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") features.push({ what: "the coordinator", since: "3.3", at });
   return features;

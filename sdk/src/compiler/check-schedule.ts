@@ -2,10 +2,11 @@ import type { DagGraph } from "../ir/ir.ts";
 import { assetsIn, type CronSchedule } from "../ir/schedule.ts";
 import { cronProblem } from "./cron.ts";
 import type { Diagnostic } from "./diagnostic.ts";
+import { isBefore, type Target } from "./target.ts";
 import type { Schema } from "./types.ts";
 
 /** What is wrong with when a DAG runs. */
-export function checkSchedule(graph: DagGraph, conf: Schema): Diagnostic[] {
+export function checkSchedule(graph: DagGraph, conf: Schema, target: Target): Diagnostic[] {
   const at = graph.definedAt;
   const found: Diagnostic[] = [];
   const wrong = (code: string, message: string) => found.push({ code, message, at });
@@ -29,7 +30,8 @@ export function checkSchedule(graph: DagGraph, conf: Schema): Diagnostic[] {
   if (crons?.interval && crons.expressions.length > 1) wrong("AL301", "only one cron expression can have data intervals");
   if (schedule.kind === "text" && schedule.text === "@continuous" && graph.maxActiveRuns !== 1)
     wrong("AL307", "@continuous needs maxActiveRuns: 1: each run starts when the one before has ended");
-  if (schedule.kind !== "assets" && !graph.startDate)
+  // Airflow 2 wants a date for a DAG that only assets start, too.
+  if ((schedule.kind !== "assets" || isBefore(target, "3.0")) && !graph.startDate)
     wrong("AL302", `DAG ${graph.id} has a schedule${graph.catchup ? " and catchup" : ""} but no startDate: say from when on it runs`);
   if (schedule.kind === "assets" || schedule.kind === "assetsOrTime")
     for (const { name } of assetsIn(schedule.condition))
@@ -45,8 +47,7 @@ const isDay = (date: string) => /^\d{4}-\d{2}-\d{2}$/.test(date) && new Date(`${
 
 function isTimezone(name: string): boolean {
   try {
-    new Intl.DateTimeFormat("en", { timeZone: name });
-    return true;
+    return Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
   } catch {
     return false;
   }

@@ -24,7 +24,7 @@ export function checkGraph(graph: DagGraph, conf: Schema, options: CheckOptions)
     ...checkMapping(graph),
     ...checkPools(graph, options.pools),
     ...checkShell(graph),
-    ...checkSchedule(graph, conf),
+    ...checkSchedule(graph, conf, options.target),
     ...checkDefaults(graph, conf),
     ...checkFeatures(graph, options.target),
   ];
@@ -42,7 +42,8 @@ function checkIds(graph: DagGraph): Diagnostic[] {
     if (!groupPattern.test(group.label))
       found.push({ code: "AL101", message: `"${group.label}" is not a group's id: use 1 to 200 letters, digits, "_" and "-"`, at: group.placedAt });
   for (const tag of graph.tags)
-    if (tag.length === 0 || tag.length > 100) found.push({ code: "AL101", message: `tag "${tag.slice(0, 20)}…" must have 1 to 100 characters`, at: graph.definedAt });
+    if (tag.length === 0 || tag.length > 100)
+      found.push({ code: "AL101", message: `tag "${tag.slice(0, 20)}…" must have 1 to 100 characters`, at: graph.definedAt });
   return found;
 }
 
@@ -121,12 +122,15 @@ function checkRules(graph: DagGraph): Diagnostic[] {
   const mapped = new Set(graph.groups.filter((group) => group.over).map((group) => group.id));
   return graph.tasks.flatMap((task) => {
     if (graph.failFast && task.triggerRule !== "all_success" && !task.teardown)
-      return [{ code: "AL108", message: `"${task.id}" has triggerRule "${task.triggerRule}"; with failFast Airflow takes only all_success`, at: task.placedAt }];
+      return [
+        { code: "AL108", message: `"${task.id}" has triggerRule "${task.triggerRule}"; with failFast Airflow takes only all_success`, at: task.placedAt },
+      ];
     if (task.triggerRule === "always" && task.groupId !== undefined && mapped.has(task.groupId))
       return [{ code: "AL108", message: `"${task.id}" in a mapped group cannot have triggerRule "always": use "all_done"`, at: task.placedAt }];
     if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") {
       const lacks = coordinatorLacks(task);
-      if (lacks) return [{ code: "AL402", message: `"${task.id}" is to run through the coordinator, which has no ${lacks}: leave transport out`, at: task.placedAt }];
+      if (lacks)
+        return [{ code: "AL402", message: `"${task.id}" is to run through the coordinator, which has no ${lacks}: leave transport out`, at: task.placedAt }];
     }
     return [];
   });
@@ -144,7 +148,8 @@ function checkMapping(graph: DagGraph): Diagnostic[] {
     if (task.kind !== "operator" && axes.length > maxAxes) wrong(`"${task.id}" is mapped over ${axes.length} lists; ${maxAxes} is the most`);
     const literal = axes.flatMap(({ over }) => (over.kind === "literal" ? [(over.value as readonly unknown[]).length] : []));
     const instances = literal.reduce((product, length) => product * length, 1);
-    if (literal.length > 0 && instances > maxMapLength) wrong(`"${task.id}" would have ${instances} instances; Airflow takes ${maxMapLength} (core.max_map_length)`);
+    if (literal.length > 0 && instances > maxMapLength)
+      wrong(`"${task.id}" would have ${instances} instances; Airflow takes ${maxMapLength} (core.max_map_length)`);
     const { instanceName } = task.settings;
     if (instanceName !== undefined && !instanceName.includes("{{") && task.kind !== "operator" && task.kind !== "items") {
       const inputs = [...Object.keys(task.inputs), ...axes.map((axis) => axis.input)];
@@ -166,13 +171,13 @@ function checkPools(graph: DagGraph, pools: readonly string[] | undefined): Diag
 /** Text of a run that became part of a shell command could run anything. */
 function checkShell(graph: DagGraph): Diagnostic[] {
   return graph.tasks.flatMap((task) => {
-    if (task.kind !== "operator" || !/\.bash$/.test(task.operator.module)) return [];
+    if (task.kind !== "operator" || !task.operator.module.endsWith(".bash")) return [];
     const command = task.operator.args["bash_command"];
     let leads = false;
     if (command)
       walkExpr(command, (part) => {
         if (part.kind === "conf" || part.kind === "result" || part.kind === "item") leads = true;
-        const text = part.kind === "jinja" ? part.source : part.kind === "literal" ? String(part.value as string) : "";
+        const text = part.kind === "jinja" ? part.source : part.kind === "literal" ? JSON.stringify(part.value) : "";
         if (/\{\{[^}]*\b(params|conf|xcom_pull|var)\b/.test(text)) leads = true;
       });
     return leads

@@ -64,7 +64,11 @@ export function openCompiler({ root, outDir, target }: CompileOptions): Compiler
       const results = files.map((file) => known.get(file)!);
       const common = await Promise.all(helpers.map(readHelper));
       return {
-        files: [...common, { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_.*\n` }, ...results.flatMap((result) => result.files)],
+        files: [
+          ...common,
+          { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_.*\n` },
+          ...results.flatMap((result) => result.files),
+        ],
         diagnostics: [...results.flatMap((result) => result.diagnostics), ...sharedIds(results)],
         sources: [...new Set(results.flatMap((result) => result.sources))],
       };

@@ -117,8 +117,12 @@ function deadlineLines(graph: DagGraph, names: Names): string[] {
 function containerLines(input: EmitInput, groupId: string | undefined, names: Names): string[] {
   const { graph, taskDocs } = input;
   const children = [
-    ...graph.tasks.filter((task) => task.groupId === groupId).map((task) => ({ order: firstTask(graph, task), lines: () => markFirst(taskLines(task, taskDocs.get(task.id), names), task.placedAt, input.root) })),
-    ...graph.groups.filter((group) => group.parentId === groupId).map((group) => ({ order: firstWithin(graph, group), lines: () => groupLines(input, group, names) })),
+    ...graph.tasks
+      .filter((task) => task.groupId === groupId)
+      .map((task) => ({ order: firstTask(graph, task), lines: () => markFirst(taskLines(task, taskDocs.get(task.id), names), task.placedAt, input.root) })),
+    ...graph.groups
+      .filter((group) => group.parentId === groupId)
+      .map((group) => ({ order: firstWithin(graph, group), lines: () => groupLines(input, group, names) })),
   ].toSorted((a, b) => a.order - b.order);
   return children.flatMap((child) => [...child.lines(), ""]);
 }

@@ -16,7 +16,8 @@ export function scheduleText(schedule: Schedule, names: Names): string {
       return cronText(schedule, names);
     case "assets": {
       const { condition } = schedule;
-      return "of" in condition && condition.kind === "all" ? `[${condition.of.map((part) => conditionText(part, names)).join(", ")}]` : topLevel(condition, names);
+      const isList = "of" in condition && condition.kind === "all" && condition.of.every((part) => !("of" in part));
+      return isList ? `[${condition.of.map((part) => conditionText(part, names)).join(", ")}]` : topLevel(condition, names);
     }
     case "assetsOrTime": {
       const time = cronText(schedule.time, names);

@@ -16,7 +16,12 @@ const settings = z.strictObject({
 });
 
 /** What `"airloom": { … }` in a project's package.json says. */
-export type ProjectSettings = Readonly<{ external: readonly string[]; target?: Target | undefined; pools?: readonly string[] | undefined; coordinator: boolean }>;
+export type ProjectSettings = Readonly<{
+  external: readonly string[];
+  target?: Target | undefined;
+  pools?: readonly string[] | undefined;
+  coordinator: boolean;
+}>;
 
 /** Reads package.json's settings; throws an Error that names what is wrong in them. */
 export async function readProject(root: string): Promise<ProjectSettings> {

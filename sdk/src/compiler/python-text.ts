@@ -143,7 +143,8 @@ export function expression(expr: Expr, names: Names): string {
 }
 
 /** What a mapped task goes over: a literal list, or the output of the task that makes it. */
-export const overOf = (over: MappingAxis["over"], names: Names): string => (over.kind === "literal" ? literal(over.value) : `${names.variable(over.taskId)}.output`);
+export const overOf = (over: MappingAxis["over"], names: Names): string =>
+  over.kind === "literal" ? literal(over.value) : `${names.variable(over.taskId)}.output`;
 
 /** A Python object as the call that makes it. */
 export function construct(object: PythonObject, names: Names): string {

@@ -79,7 +79,9 @@ function compilerOptions(tsConfigFile: string | undefined): ts.CompilerOptions {
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
     allowImportingTsExtensions: true,
   };
-  const given = tsConfigFile ? ts.getParsedCommandLineOfConfigFile(tsConfigFile, {}, { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} })?.options : strict;
+  const given = tsConfigFile
+    ? ts.getParsedCommandLineOfConfigFile(tsConfigFile, {}, { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} })?.options
+    : strict;
   return { ...(given ?? strict), noEmit: true, skipLibCheck: true, incremental: false, composite: false, declaration: false, sourceMap: false };
 }
 
@@ -226,12 +228,10 @@ const jsonTags = ["default", "examples", "values_display"];
 /** Schema keywords from a property's doc comment. */
 function tagsOf(property: ts.Symbol, at: ts.Node, reader: Reader): Schema {
   const extra: Schema = {};
-  const description = ts.displayPartsToString(property.getDocumentationComment(reader.checker)).trim();
+  const { description, tags } = commentOf(property, at, reader);
   if (description) extra["description"] = description;
   const wrong = (message: string) => reader.diagnostics.push({ code: "AL202", message, at: placeOf(at) });
-  for (const tag of property.getJsDocTags(reader.checker)) {
-    const name = tag.name;
-    const text = ts.displayPartsToString(tag.text).trim();
+  for (const { name, text } of tags) {
     if (numberTags.includes(name)) {
       if (text === "" || Number.isNaN(Number(text))) wrong(`@${name} of ${property.name} is not a number`);
       else extra[name] = Number(text);
@@ -246,4 +246,25 @@ function tagsOf(property: ts.Symbol, at: ts.Node, reader: Reader): Schema {
     }
   }
   return extra;
+}
+
+interface Comment {
+  readonly description: string;
+  readonly tags: readonly { readonly name: string; readonly text: string }[];
+}
+
+/** A property's doc comment, also one on the line of the brace before it, which TypeScript itself passes over. */
+function commentOf(property: ts.Symbol, at: ts.Node, { checker }: Reader): Comment {
+  const description = ts.displayPartsToString(property.getDocumentationComment(checker)).trim();
+  const tags = property.getJsDocTags(checker).map((tag) => ({ name: tag.name, text: ts.displayPartsToString(tag.text).trim() }));
+  if (description !== "" || tags.length > 0 || !ts.isPropertySignature(at)) return { description, tags };
+  const comment = /\/\*\*[^]*?\*\//.exec(at.getSourceFile().text.slice(at.pos, at.getStart()))?.[0];
+  if (!comment) return { description, tags };
+  const alone = ts.createSourceFile("comment.ts", `interface X {\n${comment}\nx: 1 }`, ts.ScriptTarget.ES2023, true);
+  const member = (alone.statements[0] as ts.InterfaceDeclaration).members[0]!;
+  const found = ts.getJSDocCommentsAndTags(member).find(ts.isJSDoc);
+  return {
+    description: ts.getTextOfJSDocComment(found?.comment)?.trim() ?? "",
+    tags: ts.getJSDocTags(member).map((tag) => ({ name: tag.tagName.text, text: ts.getTextOfJSDocComment(tag.comment)?.trim() ?? "" })),
+  };
 }

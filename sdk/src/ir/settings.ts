@@ -4,7 +4,7 @@ import type { Json } from "../authoring/json.ts";
 export interface TaskSettings {
   readonly retries?: number;
   readonly retryDelaySeconds?: number;
-  /** true doubles the delay after each try; a number (Airflow 3.1 and newer) multiplies it. */
+  /** true doubles the delay after each try; a number (Airflow 3.2 and newer) multiplies it. */
   readonly retryBackoff?: boolean | number;
   readonly maxRetryDelaySeconds?: number;
   /** A try that takes longer is ended. */

@@ -92,7 +92,8 @@ function contextOf(start: StartMessage, channel: Channel, signal: AbortSignal): 
   };
 }
 
-const assetJson = ({ node }: AnyAsset): Json => (node.kind === "alias" ? { kind: "alias", name: node.name } : { kind: "asset", name: node.name, uri: node.uri ?? null });
+const assetJson = ({ node }: AnyAsset): Json =>
+  node.kind === "alias" ? { kind: "alias", name: node.name } : { kind: "asset", name: node.name, uri: node.uri ?? null };
 
 const failure = (terminal: boolean, message: string, stack?: string): Outcome => ({ type: "failed", terminal, message, stack });
 
