@@ -16,9 +16,11 @@ export type NotJson<T, P extends string, D extends readonly unknown[] = Depth> =
       : T extends ((...args: never[]) => unknown) | Date | ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> | bigint | symbol
         ? P
         : T extends readonly (infer E)[]
-          ? undefined extends E
-            ? `${P}[], which may be undefined`
-            : NotJson<E, `${P}[]`, Shallower<D>>
+          ? unknown extends E
+            ? never
+            : undefined extends E
+              ? `${P}[], which may be undefined`
+              : NotJson<E, `${P}[]`, Shallower<D>>
           : T extends object
             ? { [K in keyof T & string]: NotJson<Exclude<T[K], undefined>, `${P}.${K}`, Shallower<D>> }[keyof T & string]
             : P;

@@ -105,6 +105,9 @@ export interface Placement extends TaskOptions {
   readonly failRun?: boolean;
 }
 
+/** Where a sensor stands, and how it waits there. */
+export type SensorPlacement = Placement & Omit<SensorOptions, keyof TaskOptions>;
+
 /** Where a mapped task stands. */
 export interface MappedPlacement extends Placement {
   /** Names each instance in Airflow: an input's name, or Jinja text such as "{{ task.inputs['file'] }}". */

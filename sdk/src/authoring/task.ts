@@ -3,7 +3,7 @@ import type { TaskContext } from "./context.ts";
 import { placeArm, placeTask, type PlacedCode } from "./graph-builder.ts";
 import type { MustBeJson } from "./json.ts";
 import { axesOf, type MappedRef, type Over } from "./mapping.ts";
-import type { MappedPlacement, Placement, SensorOptions, TaskOptions } from "./options.ts";
+import type { MappedPlacement, Placement, SensorOptions, SensorPlacement, TaskOptions } from "./options.ts";
 import type { NotYet } from "./outcome.ts";
 import { type Inputs, type Optional, type Ref, toExpr, tryExprOfRef } from "./ref.ts";
 
@@ -14,8 +14,8 @@ type Rest<I, K extends keyof I> =
   Partial<Omit<I, K>> extends Omit<I, K> ? [rest?: Inputs<Omit<I, K>>, placement?: MappedPlacement] : [rest: Inputs<Omit<I, K>>, placement?: MappedPlacement];
 
 /** A task: calling it in a DAG function places it there; `handler` is what it does. */
-export interface Task<I, O> {
-  (input: Inputs<I>, placement?: Placement): Ref<O>;
+export interface Task<I, O, P extends Placement = Placement> {
+  (input: Inputs<I>, placement?: P): Ref<O>;
   /** Places it once for each element of a list; several lists: for every combination. `rest` are the inputs that stay the same. */
   expand<K extends keyof I>(over: Over<I, K>, ...rest: Rest<I, K>): MappedRef<O>;
   /** The same, with what stays the same first: hash.partial({ algo: "md5" }).expand({ file: files }). */
@@ -74,7 +74,11 @@ export function task<I, O>(name: string, options: TaskOptions, handler: Checked<
 }
 
 /** Defines a task that waits: its function looks once and returns a result, or `notYet(why)`. */
-export function sensor<I, O>(name: string, options: SensorOptions, handler: Handler<I, O | NotYet> & MustBeJson<I, "input">): Task<I, Exclude<O, NotYet>> {
+export function sensor<I, O>(
+  name: string,
+  options: SensorOptions,
+  handler: Handler<I, O | NotYet> & MustBeJson<I, "input">,
+): Task<I, Exclude<O, NotYet>, SensorPlacement> {
   return define({ kind: "sensor", name, options, handler, definedAt: callSite(sensor) });
 }
 

@@ -1,34 +1,17 @@
 import { Command } from "commander";
 import { AirflowClient, type TaskInstance } from "../airflow/client.ts";
+import { addGraph } from "./graph.ts";
+import { addNew } from "./new.ts";
 import { addOperators } from "./operators.ts";
+import { paint } from "./paint.ts";
+import { parseObject } from "./parse-object.ts";
+import { addRun } from "./run.ts";
 
 interface TriggerOptions {
   readonly conf: string;
   readonly wait?: true;
   readonly url: string;
   readonly user: string;
-}
-
-const colours: Readonly<Record<string, number>> = {
-  success: 32,
-  failed: 31,
-  upstream_failed: 31,
-  running: 36,
-  skipped: 35,
-  up_for_retry: 33,
-  up_for_reschedule: 36,
-};
-const paint = (state: string) => (process.stdout.isTTY && colours[state] ? `\u001b[${colours[state]}m${state}\u001b[0m` : state);
-
-function parseConf(text: string): Record<string, unknown> {
-  let conf: unknown;
-  try {
-    conf = JSON.parse(text);
-  } catch (cause) {
-    throw new Error(`--conf is not JSON: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof conf !== "object" || conf === null || Array.isArray(conf)) throw new Error("--conf must be a JSON object, such as '{\"batch_size\": 5}'");
-  return conf as Record<string, unknown>;
 }
 
 /** Says each change of a task's state once. */
@@ -49,7 +32,7 @@ async function trigger(dagId: string, options: TriggerOptions): Promise<void> {
   // A password in the arguments would show in the list of processes.
   const password = process.env["AIRFLOW_PASSWORD"] ?? "admin";
   const airflow = new AirflowClient({ url: options.url, user: options.user, password });
-  const run = await airflow.trigger(dagId, parseConf(options.conf));
+  const run = await airflow.trigger(dagId, parseObject("--conf", options.conf));
   console.log(`${dagId}  ${run.dag_run_id}\n${options.url}/dags/${dagId}/runs/${encodeURIComponent(run.dag_run_id)}`);
   if (!options.wait) return;
   const end = await airflow.waitForRun(dagId, run.dag_run_id, { onChange: reporter() });
@@ -73,6 +56,9 @@ program
   .option("--user <name>", "who you are to Airflow; the password is AIRFLOW_PASSWORD", process.env["AIRFLOW_USER"] ?? "admin")
   .description("starts a run of a DAG")
   .action(trigger);
+addRun(program);
+addGraph(program);
+addNew(program);
 addOperators(program);
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -2,6 +2,7 @@ import { Ajv } from "ajv";
 import { checkFeatures } from "./check-features.ts";
 import { checkSchedule } from "./check-schedule.ts";
 import { type DagGraph, type TaskNode, walkExpr } from "../ir/ir.ts";
+import { isSetup, topologyOf } from "../ir/topology.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { coordinatorLacks } from "./transport.ts";
 import type { Target } from "./target.ts";
@@ -120,15 +121,19 @@ function isAfter(graph: DagGraph, id: string, root: string, seen = new Set<strin
 
 function checkRules(graph: DagGraph): Diagnostic[] {
   const mapped = new Set(graph.groups.filter((group) => group.over).map((group) => group.id));
+  const topology = topologyOf(graph);
   return graph.tasks.flatMap((task) => {
     if (graph.failFast && task.triggerRule !== "all_success" && !task.teardown)
       return [
         { code: "AL108", message: `"${task.id}" has triggerRule "${task.triggerRule}"; with failFast Airflow takes only all_success`, at: task.placedAt },
       ];
+    const setup = [...task.upstream].find(({ id }) => isSetup(topology, id));
+    if (setup && task.triggerRule !== "all_success" && !task.teardown)
+      return [{ code: "AL108", message: `"${task.id}" follows the setup "${setup.id}" and so must have triggerRule "all_success"`, at: task.placedAt }];
     if (task.triggerRule === "always" && task.groupId !== undefined && mapped.has(task.groupId))
       return [{ code: "AL108", message: `"${task.id}" in a mapped group cannot have triggerRule "always": use "all_done"`, at: task.placedAt }];
     if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") {
-      const lacks = coordinatorLacks(task);
+      const lacks = coordinatorLacks(graph, task);
       if (lacks)
         return [{ code: "AL402", message: `"${task.id}" is to run through the coordinator, which has no ${lacks}: leave transport out`, at: task.placedAt }];
     }
@@ -141,9 +146,16 @@ const maxMapLength = 1024;
 const maxAxes = 4;
 
 function checkMapping(graph: DagGraph): Diagnostic[] {
+  const topology = topologyOf(graph);
   return graph.tasks.flatMap((task) => {
     const found: Diagnostic[] = [];
     const axes = task.mapping ?? [];
+    if (task.mapping && topology.mappedGroup.has(task.id))
+      found.push({
+        code: "AL109",
+        message: `"${task.id}" is mapped within a mapped group, which Airflow cannot run: map over pairs, or give the task the whole list`,
+        at: task.placedAt,
+      });
     const wrong = (message: string) => found.push({ code: "AL109", message, at: task.placedAt });
     if (task.kind !== "operator" && axes.length > maxAxes) wrong(`"${task.id}" is mapped over ${axes.length} lists; ${maxAxes} is the most`);
     const literal = axes.flatMap(({ over }) => (over.kind === "literal" ? [(over.value as readonly unknown[]).length] : []));

@@ -8,6 +8,7 @@ import type { Diagnostic } from "./diagnostic.ts";
 import { emitPython, markerFor } from "./emit-python.ts";
 import type { BuiltDag } from "../authoring/dag.ts";
 import { type DagGraph, deepFreeze } from "../ir/ir.ts";
+import { findUp } from "./find-up.ts";
 import { loadDag, type LoadedDag, throwSite } from "./load.ts";
 import { readProject, type ProjectSettings } from "./project.ts";
 import { defaultTarget, type Target } from "./target.ts";
@@ -28,6 +29,8 @@ export interface CompileOptions {
   readonly outDir: string;
   /** The oldest Airflow that the DAGs must run on. @default "airloom.target" of package.json, else 3.3 */
   readonly target?: Target | undefined;
+  /** Whether tasks may run through Airflow's coordinator. @default "airloom.coordinator" of package.json */
+  readonly coordinator?: boolean | undefined;
 }
 
 /** Compiles DAG files again and again; what a change did not touch is not made anew. */
@@ -37,18 +40,19 @@ export interface Compiler {
 }
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const helpers = ["airloom_runtime.py", "airloom_values.py", "airloom_process.py", "airloom_assets.py", "airloom_coordinated.py", "airloom_coordinator.py"];
+const helpers = ["airloom_runtime.py", "airloom_values.py", "airloom_process.py", "airloom_assets.py", "airloom_coordinator.py"];
 
 /** Compiles DAG files: load → read types → check → emit. Writes nothing. */
 export const compileDags = (files: readonly string[], options: CompileOptions): Promise<Compiled> => openCompiler(options).compile(files);
 
 /** Opens a compiler that keeps what it has read. */
-export function openCompiler({ root, outDir, target }: CompileOptions): Compiler {
+export function openCompiler({ root, outDir, target, coordinator }: CompileOptions): Compiler {
   const known = new Map<string, OneResult>();
   const typeReaders = new Map<string | undefined, TypeReader>();
   return {
     async compile(files, changed) {
-      const project = await readProject(root);
+      const given = await readProject(root);
+      const project = { ...given, coordinator: coordinator ?? given.coordinator };
       const context = { root, outDir, project, target: target ?? project.target ?? defaultTarget };
       const isStale = (file: string) => {
         const before = known.get(file);
@@ -66,7 +70,7 @@ export function openCompiler({ root, outDir, target }: CompileOptions): Compiler
       return {
         files: [
           ...common,
-          { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\nairloom_.*\n` },
+          { name: ".airflowignore", text: `${markerFor("#", "the Airloom SDK")}\n${helpers.join("\n")}\n` },
           ...results.flatMap((result) => result.files),
         ],
         diagnostics: [...results.flatMap((result) => result.diagnostics), ...sharedIds(results)],
@@ -134,9 +138,9 @@ async function finish({ file, loaded, diagnostics }: LoadedFile, typesOf: (file:
   }
   if (diagnostics.length > 0) return { ...none, sources: loaded.sources, dagId: located.id };
 
-  const graph = chooseTransports(located, types.conf, target, project);
+  const graph = chooseTransports(located, target, project);
   const source = path.relative(root, file).replaceAll(path.sep, "/");
-  const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas), project.external);
+  const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas, types.conf), project.external);
   const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs`, target, root });
   const marked = bundles.map(({ name, text }) => ({ name, text: name.endsWith(".mjs") ? `${markerFor("//", source)}\n${text}` : text }));
   return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, sources, dagId: graph.id, file };
@@ -166,12 +170,12 @@ function shiftMap({ name, text }: OutputFile): OutputFile {
   return { name, text: `${JSON.stringify({ ...map, mappings: `;${map.mappings}` })}\n` };
 }
 
-function entryFor(file: string, schemas: Record<string, Schema>): string {
+function entryFor(file: string, schemas: Record<string, Schema>, conf: Schema): string {
   const runtime = path.join(here, "../runtime/serve.ts");
   return [
     `import dag from ${JSON.stringify(file)};`,
     `import { serve } from ${JSON.stringify(existsSync(runtime) ? runtime : "airloom/runtime/serve.ts")};`,
-    `await serve(dag, ${JSON.stringify(schemas)});`,
+    `await serve(dag, ${JSON.stringify(schemas)}, ${JSON.stringify(conf)});`,
   ].join("\n");
 }
 
@@ -185,11 +189,4 @@ function sharedIds(results: readonly OneResult[]): Diagnostic[] {
       ? [{ code: "AL106", message: `DAG id "${dagId}" is also that of ${path.basename(other)}: Airflow would show only one`, at: { file, line: 1, column: 1 } }]
       : [];
   });
-}
-
-function findUp(name: string, folder: string): string | undefined {
-  const file = path.join(folder, name);
-  if (existsSync(file)) return file;
-  const parent = path.dirname(folder);
-  return parent === folder ? undefined : findUp(name, parent);
 }

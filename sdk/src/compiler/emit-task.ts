@@ -1,4 +1,4 @@
-import type { Callbacks, NodeTaskNode, TaskNode } from "../ir/ir.ts";
+import type { Callbacks, TaskNode } from "../ir/ir.ts";
 import type { TaskSettings } from "../ir/settings.ts";
 import { assetText } from "./emit-schedule.ts";
 import { construct, delta, expression, literal, type Names, overOf } from "./python-text.ts";
@@ -97,15 +97,15 @@ function ownArguments(task: TaskNode, names: Names): { className: string; option
   const inputs = Object.entries(task.inputs).map(([key, expr]) => `    ${literal(key)}: ${expression(expr, names)},`);
   const options = [
     "bundle=BUNDLE",
+    // The queue that Airflow's coordinator for Node serves; where there is none, the operator starts Node itself.
+    ...(task.transport === "coordinator" ? [`queue=${names.use("NODE_QUEUE")}`] : []),
     ...(task.arms ? [`arms=${literal(task.arms)}`] : []),
     ...(task.settings.respectTriggerRules ? ["ignore_downstream_trigger_rules=False"] : []),
     ...(task.settings.waiting !== undefined && task.settings.waiting !== "reschedule" ? [`waiting=${literal(task.settings.waiting)}`] : []),
     ...(task.mapping ? [`axes=${literal(task.mapping.map((axis) => axis.input ?? null))}`] : []),
   ];
-  return { className: names.use(classOf(task)), options, long: inputs.length > 0 ? ["inputs={", ...inputs, "},"] : [] };
+  return { className: names.use(classes[task.kind]), options, long: inputs.length > 0 ? ["inputs={", ...inputs, "},"] : [] };
 }
-
-const classOf = (task: NodeTaskNode) => (task.transport === "coordinator" && task.kind === "task" ? "CoordinatedTask" : classes[task.kind]);
 
 function expandCall(task: TaskNode, names: Names): string {
   const axes = task.mapping ?? [];

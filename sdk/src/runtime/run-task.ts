@@ -13,13 +13,24 @@ export type TaskSchemas = Readonly<Record<string, Readonly<Record<string, unknow
 /** Results larger than this belong into a file, with its path as the result: Airflow keeps them in its database. */
 const maxResultBytes = 1024 * 1024;
 
+/** What a running task needs of its channel. */
+export type Asking = Pick<Channel, "log" | "request">;
+
 /** Validates the input, runs the handler and turns whatever it does into an outcome. Never throws. */
 export async function runTask(dag: Dag, schemas: TaskSchemas, start: StartMessage, channel: Channel, signal: AbortSignal): Promise<Outcome> {
   try {
-    const built = dag.build();
+    return await runBuilt(dag.build(), schemas, start, channel, signal);
+  } catch (error) {
+    return outcomeOf(error, signal);
+  }
+}
+
+/** The same for a DAG that was built before. */
+export async function runBuilt(built: BuiltDag, schemas: TaskSchemas, start: StartMessage, channel: Asking, signal: AbortSignal): Promise<Outcome> {
+  try {
     if (start.kind === "callback") return await runCallback(built, start, channel, signal);
     const code = built.code.get(start.taskId);
-    if (!code) return failure(true, `the bundle of ${dag.id} has no task ${start.taskId}: compile the DAG again`);
+    if (!code) return failure(true, `the bundle of ${built.graph.id} has no task ${start.taskId}: compile the DAG again`);
     // Airflow passes null for a result that a task did not give; to TypeScript that is a missing property.
     const input = dropNulls(start.input, schemas[start.taskId]);
     const problem = inputProblem(input, schemas[start.taskId]);
@@ -32,7 +43,7 @@ export async function runTask(dag: Dag, schemas: TaskSchemas, start: StartMessag
   }
 }
 
-async function runCallback(built: BuiltDag, start: StartMessage, channel: Channel, signal: AbortSignal): Promise<Outcome> {
+async function runCallback(built: BuiltDag, start: StartMessage, channel: Asking, signal: AbortSignal): Promise<Outcome> {
   const { event, index, state, error } = start.input as { event: CallbackInfo["event"]; index: number; state: string; error: string | null };
   const functions = start.taskId === "" ? built.functions : built.code.get(start.taskId)?.functions;
   const callback = functions?.[index];
@@ -70,7 +81,7 @@ function toJson(value: unknown): Json {
   return JSON.parse(text) as Json;
 }
 
-function contextOf(start: StartMessage, channel: Channel, signal: AbortSignal): TaskContext {
+function contextOf(start: StartMessage, channel: Asking, signal: AbortSignal): TaskContext {
   const at = (level: "debug" | "info" | "warn" | "error") => (message: string, fields?: Readonly<Record<string, unknown>>) =>
     channel.log(level, message, fields);
   return {

@@ -6,8 +6,11 @@ import { runTask, type TaskSchemas } from "./run-task.ts";
 const graceMs = 3000;
 
 /** The main program of a bundle: runs the one task that the operator names over its socket. Does nothing without one. */
-export async function serve(dag: Dag, schemas: TaskSchemas): Promise<void> {
+export async function serve(dag: Dag, schemas: TaskSchemas, conf: Readonly<Record<string, unknown>>): Promise<void> {
   const fd = process.env["AIRLOOM_FD"];
+  const option = (name: string) => process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
+  const [comm, logs] = [option("comm"), option("logs")];
+  if (comm !== undefined && logs !== undefined) return underCoordinator(dag, schemas, conf, comm, logs);
   if (fd === undefined) {
     console.error(`This bundle holds the tasks of ${dag.id}; Airflow starts it. To try the DAG: airflow dags test ${dag.id}`);
     process.exitCode = 2;
@@ -32,6 +35,21 @@ export async function serve(dag: Dag, schemas: TaskSchemas): Promise<void> {
   if (lost) killGroup();
   await channel.end(outcome);
   // A handler's forgotten timer or socket must not keep a finished task running.
+  process.exit(0);
+}
+
+/** Airflow's own secrets are no business of a task's: its coordinator passes its whole environment on. */
+const hiddenEnvironment = ["AIRFLOW_", "_AIRFLOW", "POSTGRES_", "DATABASE_URL", "LABELER_", "CVAT_"];
+
+async function underCoordinator(dag: Dag, schemas: TaskSchemas, conf: Readonly<Record<string, unknown>>, comm: string, logs: string): Promise<void> {
+  for (const name of Object.keys(process.env)) if (hiddenEnvironment.some((prefix) => name.startsWith(prefix))) delete process.env[name];
+  const abort = new AbortController();
+  process.on("SIGTERM", () => {
+    abort.abort(new Error("Airflow ended the task (SIGTERM)"));
+    setTimeout(() => process.exit(143), graceMs + 1000).unref();
+  });
+  const { serveCoordinated } = await import("./coordinated.ts");
+  await serveCoordinated(dag, schemas, conf, comm, logs, abort.signal);
   process.exit(0);
 }
 

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Dag } from "airloom";
+import { openTypes, type Schema } from "airloom/compiler/types.ts";
+import { compileDags } from "airloom/compiler/compile.ts";
+import { writeOutputs } from "airloom/compiler/write.ts";
+import { nameOf, simulate } from "airloom/testing/simulate.ts";
+import { cases } from "./cases.ts";
+import { type InstanceRecord, type Records, startAirflow } from "./real-airflow.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const only = process.env["CONFORMANCE_ONLY"]?.split(",");
+const names = Object.keys(cases).filter((name) => !only || only.includes(name));
+
+/** What both worlds are given. */
+const variables = { given: "a value" };
+const connections = { given: { type: "http", host: "h", login: "me", extra: { a: 1 } } };
+const env = { AIRFLOW_VAR_GIVEN: variables.given, AIRFLOW_CONN_GIVEN: JSON.stringify({ conn_type: "http", host: "h", login: "me", extra: { a: 1 } }) };
+
+/** Compiles every case as a DAG file of its own. */
+async function compileCases(out: string, coordinator: boolean): Promise<void> {
+  const folder = await mkdtemp(path.join(root, ".airloom/conformance-"));
+  try {
+    const files = await Promise.all(
+      names.map(async (name) => {
+        const file = path.join(folder, `${name}.dag.ts`);
+        const source = path.relative(folder, path.join(root, "test/conformance/cases.ts"));
+        await writeFile(file, `import { cases } from ${JSON.stringify(source)};\n\nexport default cases[${JSON.stringify(name)}]!;\n`);
+        return file;
+      }),
+    );
+    const { files: outputs, diagnostics } = await compileDags(files, { root, outDir: out, coordinator });
+    assert.deepEqual(diagnostics, []);
+    await writeOutputs(out, outputs);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** SQLite may be busy with tasks for a moment. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (let left = 20; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (left === 0) throw error;
+      await new Promise((done) => setTimeout(done, 500));
+    }
+  }
+}
+
+/** Runs every case in a real Airflow and gives what became of them. */
+async function runForReal(coordinator: boolean, settings: Readonly<Record<string, string>>): Promise<Records> {
+  const out = await mkdtemp(path.join(tmpdir(), "conformance-dags-"));
+  await compileCases(out, coordinator);
+  const airflow = await startAirflow(out, { ...env, ...settings });
+  try {
+    await patiently(() => airflow.client.waitForDags(names));
+    assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
+    for (const name of names) await patiently(() => airflow.client.trigger(name, {}));
+    for (const deadline = Date.now() + 1_200_000; ;) {
+      const records = await airflow.records();
+      if (names.every((name) => ["success", "failed"].includes(records[name]?.state ?? ""))) return records;
+      if (Date.now() > deadline)
+        throw new Error(`not ended: ${names.filter((name) => !["success", "failed"].includes(records[name]?.state ?? "")).join(", ")}`);
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  } finally {
+    await airflow.stop();
+    await rm(out, { recursive: true, force: true });
+  }
+}
+
+/** The input schemas of a case's tasks, read from the types as the compiler does. */
+function schemasOf(dag: Dag): Record<string, Schema> {
+  const schemas: Record<string, Schema> = {};
+  for (const task of dag.build().graph.tasks) {
+    const site = task.definedAt && {
+      ...task.definedAt,
+      file: task.definedAt.file.startsWith("file:") ? fileURLToPath(task.definedAt.file) : task.definedAt.file,
+    };
+    const found = site && types.taskAt(site);
+    if (found) schemas[task.id] = found.input;
+  }
+  return schemas;
+}
+const casesFile = path.join(root, "test/conformance/cases.ts");
+const reader = openTypes(path.join(root, "tsconfig.json"));
+reader.load([casesFile]);
+const types = reader.read(casesFile, undefined, []);
+
+async function runSimulated(name: string): Promise<Records[string]> {
+  const run = await simulate(cases[name]!, { variables, connections, schemas: schemasOf(cases[name]!), runId: `${name}-${process.pid}-${Date.now()}` });
+  const instances = run.tasks.map((task): [string, InstanceRecord] => [nameOf(task), { state: task.state, tries: task.tries, xcoms: task.xcoms }]);
+  return { state: run.state, instances: Object.fromEntries(instances) };
+}
+
+/** Sorted by name; Airflow counts no try for what never ran. */
+const comparable = ({ state, instances }: Records[string]) => ({
+  state,
+  instances: Object.fromEntries(
+    Object.entries(instances)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, { state: own, xcoms }]) => [name, { state: own, xcoms }]),
+  ),
+});
+
+function conform(title: string, coordinator: boolean, settings: Readonly<Record<string, string>>): void {
+  describe(`${names.length} DAGs in the simulator and in a real Airflow, ${title}`, () => {
+    let real: Records;
+    before(async function () {
+      this.timeout(1_500_000);
+      await mkdir(path.join(root, ".airloom"), { recursive: true });
+      // CONFORMANCE_REPLAY=1 compares with what Airflow did the last time.
+      const saved = path.join(root, `.airloom/conformance-${coordinator ? "coordinator" : "spawn"}.json`);
+      if (process.env["CONFORMANCE_REPLAY"]) real = JSON.parse(await readFile(saved, "utf8")) as Records;
+      else {
+        real = await runForReal(coordinator, settings);
+        await writeFile(saved, JSON.stringify(real));
+      }
+    });
+    for (const name of names)
+      it(name, async () => {
+        assert.ok(real[name], `Airflow has no run of ${name}`);
+        assert.deepEqual(comparable(await runSimulated(name)), comparable(real[name]));
+      }).timeout(20_000);
+  });
+}
+
+conform("with the spawning operator", false, {});
+
+conform("with the tasks that can through the coordinator", true, {
+  AIRFLOW__SDK__COORDINATORS: JSON.stringify({ airloom: { classpath: "airloom_coordinator.NodeCoordinator" } }),
+  AIRFLOW__SDK__QUEUE_TO_COORDINATOR: JSON.stringify({ "airloom-node": "airloom" }),
+});

@@ -1,0 +1,108 @@
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { execa } from "execa";
+import { AirflowClient } from "airloom/airflow/client.ts";
+import { Supervisor } from "../../scripts/stack/supervisor.ts";
+
+/** How one task instance ended, and what it pushed. */
+export interface InstanceRecord {
+  readonly state: string;
+  readonly tries: number;
+  readonly xcoms: Readonly<Record<string, unknown>>;
+}
+
+/** Runs by DAG id: the run's state, and each instance by "task" or "task[0]". */
+export type Records = Readonly<Record<string, { state: string; instances: Record<string, InstanceRecord> }>>;
+
+/** A real Airflow of its own: a database, four processes, a folder of DAGs. */
+export interface RealAirflow {
+  readonly client: AirflowClient;
+  /** All runs that have ended, read from the database. */
+  records(): Promise<Records>;
+  stop(): Promise<void>;
+}
+
+const root = new URL("../../", import.meta.url).pathname;
+const bin = (name: string) => path.join(root, ".venv/bin", name);
+
+/** Starts Airflow on a copy of a folder of compiled DAGs. */
+export async function startAirflow(dags: string, extra: Readonly<Record<string, string>> = {}): Promise<RealAirflow> {
+  const home = await mkdtemp(path.join(tmpdir(), "conformance-"));
+  await mkdir(path.join(home, "dags"));
+  for (const name of await readdir(dags)) await copyFile(path.join(dags, name), path.join(home, "dags", name));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  await writeFile(path.join(home, "passwords.json"), JSON.stringify({ admin: "admin" }), { mode: 0o600 });
+  const env: Record<string, string> = {
+    AIRFLOW_HOME: home,
+    AIRFLOW__CORE__DAGS_FOLDER: path.join(home, "dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+    AIRFLOW__CORE__EXECUTOR: "LocalExecutor",
+    AIRFLOW__CORE__PARALLELISM: "4",
+    AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG: "32",
+    AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: "False",
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS: "admin:admin",
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE: path.join(home, "passwords.json"),
+    AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `${url}/execution/`,
+    AIRFLOW__API_AUTH__JWT_SECRET: "for one test alone, on loopback: 0123456789abcdef0123456789abcdef",
+    AIRFLOW__API__HOST: "127.0.0.1",
+    AIRFLOW__API__PORT: String(port),
+    AIRFLOW__API__BASE_URL: url,
+    AIRFLOW__API__WORKERS: "1",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: `sqlite:///${path.join(home, "airflow.db")}`,
+    AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
+    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
+    AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
+    AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
+    AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(home, "logs"),
+    AIRFLOW__METRICS__STATSD_ON: "False",
+    AIRLOOM_NODE: process.execPath,
+    // Airflow looks there for the coordinator.
+    PYTHONPATH: path.join(home, "dags"),
+    NODE_PATH: path.join(root, "node_modules"),
+    PATH: `${path.join(root, ".venv/bin")}:${process.env["PATH"] ?? ""}`,
+    HOME: home,
+    ...extra,
+  };
+  await execa(bin("airflow"), ["db", "migrate"], { env, extendEnv: false });
+  const supervisor = new Supervisor(root, path.join(home, "programs"));
+  supervisor.onDeath((message) => console.error(message));
+  for (const name of ["api-server", "scheduler", "dag-processor", "triggerer"]) supervisor.start({ name, command: bin("airflow"), args: [name], env });
+  const client = new AirflowClient({ url, user: "admin", password: "admin" });
+  for (const deadline = Date.now() + 120_000; ;) {
+    if (
+      await fetch(`${url}/api/v2/monitor/health`).then(
+        (answer) => answer.ok,
+        () => false,
+      )
+    )
+      break;
+    if (Date.now() > deadline) throw new Error("Airflow did not come up within 120 s");
+    await new Promise((done) => setTimeout(done, 500));
+  }
+  return {
+    client,
+    async records() {
+      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), path.join(home, "airflow.db")]);
+      return JSON.parse(stdout) as Records;
+    },
+    async stop() {
+      await supervisor.stop();
+      if (process.env["KEEP_AIRFLOW"]) console.log(`kept ${home}`);
+      else await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
