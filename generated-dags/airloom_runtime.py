@@ -37,7 +37,11 @@ try:
 except ImportError:
     from airflow.exceptions import AirflowSensorTimeout, AirflowSkipException
 
+# Tasks in it run through Airflow's coordinator where [sdk] queue_to_coordinator names one for it (airloom_coordinator.py).
+NODE_QUEUE = "airloom-node"
+
 __all__ = [
+    "NODE_QUEUE",
     "DAG",
     "Expression",
     "Items",
@@ -72,7 +76,6 @@ ELSEWHERE = {
     "CronDataIntervalTimetable": ("airflow.sdk", "airflow.timetables.interval"),
     "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
     "MultipleCronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
-    "CoordinatedTask": ("airloom_coordinated",),
 }
 
 
@@ -137,6 +140,22 @@ class NodeTask(_NodeOperator, BaseOperator):
         return self._run("task", context).get("value")
 
 
+def _skip_in_mapped_group(context: Any, task_ids: list) -> None:
+    """Airflow itself skips nothing after a branch within a mapped group: it looks for the decision of an unmapped task."""
+    ti, dag = context["ti"], context["task"].dag
+    group = context["task"].get_closest_mapped_task_group()
+    if group is None or ti.map_index < 0:
+        return
+    within = [task_id for task_id in task_ids if dag.get_task(task_id).get_closest_mapped_task_group() is group]
+    if not within:
+        return
+    try:
+        from airflow.sdk.exceptions import DownstreamTasksSkipped
+    except ImportError:
+        from airflow.exceptions import DownstreamTasksSkipped
+    raise DownstreamTasksSkipped(tasks=[(task_id, ti.map_index) for task_id in within])
+
+
 class NodeBranch(_NodeOperator, BaseOperator, SkipMixin):
     """A task that chooses which of its arms run; the first tasks of the others are skipped."""
 
@@ -153,7 +172,10 @@ class NodeBranch(_NodeOperator, BaseOperator, SkipMixin):
         if wrong:
             raise AirflowFailException(f"the branch {self.task_id} chose {wrong}; its arms are {list(self.arms)}")
         context["ti"].xcom_push(key="return_value", value=keys)
-        self.skip_all_except(context["ti"], [task_id for key in keys for task_id in self.arms[key]])
+        chosen = [task_id for key in keys for task_id in self.arms[key]]
+        self.skip_all_except(context["ti"], chosen)
+        followed = {*chosen, *(after for task_id in chosen for after in self.dag.get_task(task_id).get_flat_relative_ids(upstream=False))}
+        _skip_in_mapped_group(context, [task_id for task_id in self.downstream_task_ids if task_id not in followed])
         return keys
 
 
@@ -181,6 +203,7 @@ class NodeShortCircuit(_NodeOperator, BaseOperator, SkipMixin):
             after = [t for t in task.get_direct_relatives(upstream=False) if not t.is_teardown]
         self.log.info("Goes no further: skipping %s", [t.task_id for t in after])
         self._skip(context, after)
+        _skip_in_mapped_group(context, [t.task_id for t in after])
         return goes_on
 
     def _skip(self, context: Any, tasks: list) -> None:

@@ -52,12 +52,28 @@ class result(Expression):
         task_id, *path = self.parts
         operator = context["task"].dag.get_task(task_id)
         try:
-            value = XComArg(operator, self.key).resolve(context)
+            value = _collected(operator, self.key, context)
+            value = XComArg(operator, self.key).resolve(context) if value is None else value
         except Exception as error:
             if type(error).__name__ != "XComNotFound":
                 raise
             value = None
         return None if value is None else walk(plain(value), path, f"the result of {task_id}")
+
+
+def _collected(operator: Any, key: str, context: Any) -> list | None:
+    """What the instances of a mapped group's task pushed, for a task outside the group; None for any other task.
+
+    Airflow itself gives nothing at all where one of them pushed nothing; of a mapped task it gives what there is.
+    """
+    group = operator.get_closest_mapped_task_group()
+    if group is None or context["task"].get_closest_mapped_task_group() is group:
+        return None
+    try:
+        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+    except ImportError:  # Airflow 2
+        return None
+    return list(LazyXComSequence(xcom_arg=XComArg(operator, key), ti=context["ti"]))
 
 
 class xcom(result):

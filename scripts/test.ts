@@ -1,6 +1,6 @@
 // All tests: `npm test`. Checks first, then unit tests, then the whole system; ends with a line "N passed, N failed".
 //
-//   npm test -- --only unit     checks, compile, unit or e2e
+//   npm test -- --only unit     checks, compile, unit, conformance or e2e
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -57,6 +57,7 @@ const parts: Record<string, Record<string, () => Promise<Count>>> = {
   },
   compile: { "generated-dags is what dags-ts compiles to": whole(process.execPath, "sdk/bin/compile-dags.mjs", "--check") },
   unit: { "unit tests": mocha("unit", "{sdk,yolo,dataset-platform,runners,inference}/test/**/*.test.ts", "test/{containers,scripts}/**/*.test.ts") },
+  conformance: { "the simulator and both transports against a real Airflow": mocha("conformance", "test/conformance/**/*.test.ts") },
   e2e: { "the whole loop": mocha("e2e", "test/e2e/**/*.test.ts") },
 };
 

@@ -79,7 +79,7 @@ describe("tasks in a real Airflow", () => {
   it("fail at once with a TerminalError or a wrong input, whatever their retries", () => {
     assert.deepEqual(result.states["terminal"], { state: "failed", tries: 1 });
     assert.deepEqual(result.states["bad_input"], { state: "failed", tries: 1 });
-    assert.match(output, /the input of bad_input is wrong: n must be number/);
+    assert.match(output, /the input of bad_input is wrong: n: Instance type "string" is invalid. Expected "number"/);
     // The place in the TypeScript source stands in the log.
     assert.match(output, /probe\.dag\.ts:\d+/);
   });

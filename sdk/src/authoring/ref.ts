@@ -95,6 +95,7 @@ export function xcom<T extends Json>(of: Ref<unknown>, key: string): Ref<T> {
 export function toExpr(value: unknown, path = "input"): Expr {
   const ref = tryExprOfRef(value);
   if (ref) return ref;
+  if (typeof value === "string" && /\p{Surrogate}/u.test(value)) throw new TypeError(`${path} is not Unicode: it holds half of a surrogate pair`);
   if (value === null || typeof value === "string" || typeof value === "boolean") return { kind: "literal", value };
   if (typeof value === "number") {
     if (!Number.isFinite(value)) throw new TypeError(`${path} is ${value}, which is not JSON`);

@@ -75,6 +75,24 @@ export async function bundleForLoading(root: string, file: string, external: rea
   return { code: text(".cjs"), map: JSON.parse(text(".map")) as SourceMapPayload };
 }
 
+/** The name of what all bundles share: the runtime, beside them. */
+export const runtimeName = "airloom_runtime.mjs";
+
+/** A DAG's bundle leaves the runtime where it is: it is the same for all. */
+const leaveRuntime: Plugin = {
+  name: "leave-runtime",
+  setup({ onResolve }) {
+    onResolve({ filter: /^airloom:runtime$/ }, () => ({ path: `./${runtimeName}`, external: true }));
+  },
+};
+
+/** The runtime as one file with its source map. */
+export async function bundleRuntime(entry: string): Promise<OutputFile[]> {
+  const root = path.dirname(entry);
+  const result = await build({ ...commonOptions(root, []), entryPoints: [entry], outfile: path.join(root, runtimeName), sourcemap: "linked", minify: true });
+  return (result.outputFiles ?? []).map((file) => ({ name: path.basename(file.path), text: file.text }));
+}
+
 /** The bundle of a DAG's tasks and those of the threads and children they start, with source maps; and all sources in them. */
 export async function bundleForRunning(
   root: string,
@@ -103,7 +121,7 @@ export async function bundleForRunning(
       sourcemap: "linked",
       minifyWhitespace: true,
       minifySyntax: true,
-      plugins: [workerEntries(name, workers)],
+      plugins: [workerEntries(name, workers), leaveRuntime],
     });
     for (const file of result.outputFiles ?? []) files.push({ name: path.basename(file.path), text: file.text });
     for (const source of Object.keys(result.metafile?.inputs ?? {})) sources.add(path.resolve(root, source));

@@ -1,8 +1,8 @@
-import { Ajv } from "ajv";
 import { checkFeatures } from "./check-features.ts";
 import { checkSchedule } from "./check-schedule.ts";
 import { type DagGraph, type TaskNode, walkExpr } from "../ir/ir.ts";
 import { isSetup, topologyOf } from "../ir/topology.ts";
+import { schemaProblem } from "../runtime/validate.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { coordinatorLacks } from "./transport.ts";
 import type { Target } from "./target.ts";
@@ -206,12 +206,10 @@ function checkShell(graph: DagGraph): Diagnostic[] {
 
 /** Each default must fit its own schema, or every run without a conf would fail. */
 function checkDefaults(graph: DagGraph, conf: Schema): Diagnostic[] {
-  const ajv = new Ajv({ strict: false });
   return Object.entries(conf["properties"] as Record<string, Schema>).flatMap(([name, schema]) => {
     if (schema["default"] === undefined) return [];
-    const validate = ajv.compile(schema);
-    if (validate(schema["default"])) return [];
-    const why = validate.errors?.[0]?.message ?? "does not fit";
-    return [{ code: "AL203", message: `conf.${name}: its @default ${JSON.stringify(schema["default"])} ${why}`, at: graph.definedAt }];
+    const why = schemaProblem(schema["default"], schema, "");
+    if (why === undefined) return [];
+    return [{ code: "AL203", message: `conf.${name}: its @default ${JSON.stringify(schema["default"])} does not fit: ${why}`, at: graph.definedAt }];
   });
 }

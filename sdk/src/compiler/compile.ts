@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundleForRunning, type OutputFile } from "./bundle.ts";
+import { bundleForRunning, bundleRuntime, type OutputFile } from "./bundle.ts";
 import { checkGraph } from "./check.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { emitPython, markerFor } from "./emit-python.ts";
@@ -49,6 +48,7 @@ export const compileDags = (files: readonly string[], options: CompileOptions): 
 export function openCompiler({ root, outDir, target, coordinator }: CompileOptions): Compiler {
   const known = new Map<string, OneResult>();
   const typeReaders = new Map<string | undefined, TypeReader>();
+  let runtime: Promise<OutputFile[]> | undefined;
   return {
     async compile(files, changed) {
       const given = await readProject(root);
@@ -66,7 +66,8 @@ export function openCompiler({ root, outDir, target, coordinator }: CompileOptio
       const types = loadTypes(files, typeReaders);
       for (const result of await Promise.all(loaded.map(async (part) => finish(await part, types, context)))) known.set(result.file, result);
       const results = files.map((file) => known.get(file)!);
-      const common = await Promise.all(helpers.map(readHelper));
+      runtime ??= bundleRuntime(path.join(here, "../runtime/serve.ts"));
+      const common = [...(await Promise.all(helpers.map(readHelper))), ...(await runtime).map((output) => marked(output, "the Airloom SDK"))];
       return {
         files: [
           ...common,
@@ -142,8 +143,7 @@ async function finish({ file, loaded, diagnostics }: LoadedFile, typesOf: (file:
   const source = path.relative(root, file).replaceAll(path.sep, "/");
   const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas, types.conf), project.external);
   const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs`, target, root });
-  const marked = bundles.map(({ name, text }) => ({ name, text: name.endsWith(".mjs") ? `${markerFor("//", source)}\n${text}` : text }));
-  return { files: [{ name: `${graph.id}.py`, text: python }, ...marked.map(shiftMap)], diagnostics, sources, dagId: graph.id, file };
+  return { files: [{ name: `${graph.id}.py`, text: python }, ...bundles.map((bundle) => marked(bundle, source))], diagnostics, sources, dagId: graph.id, file };
 }
 
 function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): BuiltDag | undefined {
@@ -163,18 +163,17 @@ function withSources(graph: DagGraph, locate: LoadedDag["locate"]): DagGraph {
   return deepFreeze({ ...graph, tasks, groups, definedAt: locate(graph.definedAt) });
 }
 
-/** The marker is a line above what the map was made for. */
-function shiftMap({ name, text }: OutputFile): OutputFile {
-  if (!name.endsWith(".map")) return { name, text };
+/** A script under its marker; its map is moved down by the line that the marker takes. */
+function marked({ name, text }: OutputFile, source: string): OutputFile {
+  if (!name.endsWith(".map")) return { name, text: `${markerFor("//", source)}\n${text}` };
   const map = JSON.parse(text) as { mappings: string };
   return { name, text: `${JSON.stringify({ ...map, mappings: `;${map.mappings}` })}\n` };
 }
 
 function entryFor(file: string, schemas: Record<string, Schema>, conf: Schema): string {
-  const runtime = path.join(here, "../runtime/serve.ts");
   return [
     `import dag from ${JSON.stringify(file)};`,
-    `import { serve } from ${JSON.stringify(existsSync(runtime) ? runtime : "airloom/runtime/serve.ts")};`,
+    `import { serve } from "airloom:runtime";`,
     `await serve(dag, ${JSON.stringify(schemas)}, ${JSON.stringify(conf)});`,
   ].join("\n");
 }

@@ -1,5 +1,5 @@
-import { Ajv } from "ajv";
 import type { Json } from "../authoring/json.ts";
+import { schemaProblem } from "./validate.ts";
 
 /** The conf that a run gets: what was given over the defaults of its schema. Throws an Error that names what does not fit. */
 export function confFor(schema: Readonly<Record<string, unknown>>, given: Readonly<Record<string, Json>>): Record<string, Json> {
@@ -11,8 +11,7 @@ export function confFor(schema: Readonly<Record<string, unknown>>, given: Readon
     if (conf[name] === undefined && !required.has(name)) conf[name] = null;
   }
   const checked = Object.fromEntries(Object.entries(conf).filter(([name, value]) => value !== null || required.has(name)));
-  const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
-  if (!validate(checked))
-    throw new Error(`the conf is wrong: ${(validate.errors ?? []).map((error) => `${error.instancePath.slice(1) || "conf"} ${error.message}`).join("; ")}`);
+  const problem = schemaProblem(checked, schema, "conf");
+  if (problem) throw new Error(`the conf is wrong: ${problem}`);
   return conf;
 }

@@ -1,4 +1,3 @@
-import { Ajv, type ErrorObject } from "ajv";
 import type { AnyAsset } from "../authoring/asset.ts";
 import type { AssetEvent, Connection, TaskContext } from "../authoring/context.ts";
 import type { BuiltDag, Dag } from "../authoring/dag.ts";
@@ -6,6 +5,7 @@ import type { CallbackInfo } from "../authoring/options.ts";
 import type { Json } from "../authoring/json.ts";
 import { isNotYet } from "../authoring/outcome.ts";
 import type { Channel, Outcome, StartMessage } from "./channel.ts";
+import { schemaProblem } from "./validate.ts";
 
 /** The JSON Schema of each task's input, by task id. */
 export type TaskSchemas = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -33,7 +33,8 @@ export async function runBuilt(built: BuiltDag, schemas: TaskSchemas, start: Sta
     if (!code) return failure(true, `the bundle of ${built.graph.id} has no task ${start.taskId}: compile the DAG again`);
     // Airflow passes null for a result that a task did not give; to TypeScript that is a missing property.
     const input = dropNulls(start.input, schemas[start.taskId]);
-    const problem = inputProblem(input, schemas[start.taskId]);
+    const schema = schemas[start.taskId];
+    const problem = schema && schemaProblem(input, schema, "input");
     if (problem) return failure(true, `the input of ${start.taskId} is wrong: ${problem}`);
     const value = await code.handler(input as never, contextOf(start, channel, signal));
     if (isNotYet(value)) return { type: "pending", message: value.why };
@@ -57,14 +58,6 @@ function dropNulls(input: Json, schema: TaskSchemas[string] | undefined): Json {
   if (!properties || typeof input !== "object" || input === null || Array.isArray(input)) return input;
   const required = new Set((schema?.["required"] as string[] | undefined) ?? []);
   return Object.fromEntries(Object.entries(input).filter(([key, value]) => value !== null || required.has(key)));
-}
-
-function inputProblem(input: Json, schema: TaskSchemas[string] | undefined): string | undefined {
-  if (!schema) return undefined;
-  const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
-  if (validate(input)) return undefined;
-  const describe = (error: ErrorObject) => `${error.instancePath.slice(1).replaceAll("/", ".") || "input"} ${error.message ?? "is wrong"}`;
-  return (validate.errors ?? []).map(describe).join("; ");
 }
 
 function toJson(value: unknown): Json {
