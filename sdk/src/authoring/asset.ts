@@ -13,8 +13,10 @@ export interface AssetAlias {
   readonly kind: "alias";
   readonly node: AssetAliasNode;
 }
+/** An asset or an alias. */
 export type AnyAsset = Asset | AssetAlias;
 
+/** What more is known of an asset. */
 export interface AssetOptions {
   /** @default the name */
   readonly uri?: string;

@@ -1,8 +1,9 @@
 import type { AnyAsset, Asset, AssetAlias } from "./asset.ts";
 import type { Json } from "./json.ts";
 
-/** Writes to the task's log in Airflow. Fields are shown beside the message. */
+/** Shown beside a message. */
 export type LogFields = Readonly<Record<string, unknown>>;
+/** Writes to the task's log in Airflow. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;

@@ -16,6 +16,7 @@ export interface DeadlineOption {
   readonly notify: Notifier;
 }
 
+/** When and how a DAG runs. */
 export interface DagOptions {
   /** When it runs by itself: a cron expression, a preset, cron(…), every(…), assets; null: only when triggered. */
   readonly schedule: ScheduleOption;

@@ -206,6 +206,7 @@ function taskIdOf(value: Edgeable): string {
   return id;
 }
 
+/** How a group looks, and what its tasks share. */
 export interface GroupOptions {
   readonly tooltip?: string;
   readonly displayName?: string;

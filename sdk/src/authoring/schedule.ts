@@ -9,6 +9,7 @@ type Region = "Africa" | "America" | "Antarctica" | "Arctic" | "Asia" | "Atlanti
 /** A name of the IANA database, such as "Europe/Berlin"; the compiler looks it up. */
 export type Timezone = "UTC" | `${Region}/${string}`;
 
+/** How a cron schedule is read. */
 export interface CronOptions {
   /** The clock that it follows, summer time included. @default "UTC" */
   readonly timezone?: Timezone;

@@ -82,6 +82,7 @@ export function sensor<I, O>(
   return define({ kind: "sensor", name, options, handler, definedAt: callSite(sensor) });
 }
 
+/** The options of a short circuit. */
 export interface ShortCircuitOptions extends TaskOptions {
   /** Whether tasks further down keep their trigger rules, instead of all being skipped. @default false */
   readonly respectTriggerRules?: boolean;

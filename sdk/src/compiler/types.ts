@@ -268,3 +268,38 @@ function commentOf(property: ts.Symbol, at: ts.Node, { checker }: Reader): Comme
     tags: ts.getJSDocTags(member).map((tag) => ({ name: tag.tagName.text, text: ts.getTextOfJSDocComment(tag.comment)?.trim() ?? "" })),
   };
 }
+
+/** What a module exports, for the reference: its name, its kind, its declaration without the body, and its doc comment. */
+export interface ExportedName {
+  readonly name: string;
+  readonly kind: "function" | "interface" | "type" | "class" | "constant";
+  readonly text: string;
+  readonly doc: string;
+}
+
+/** The exports of a module, in order of their names. */
+export function exportsOf(tsConfigFile: string | undefined, file: string): ExportedName[] {
+  const program = ts.createProgram({ rootNames: [file], options: compilerOptions(tsConfigFile) });
+  const checker = program.getTypeChecker();
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file)!);
+  return (module ? checker.getExportsOfModule(module) : [])
+    .map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
+    .map((symbol) => {
+      const declaration = symbol.declarations![0]!;
+      const doc = ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
+      const text = declaration.getText();
+      const kind = ts.isFunctionDeclaration(declaration)
+        ? "function"
+        : ts.isInterfaceDeclaration(declaration)
+          ? "interface"
+          : ts.isClassDeclaration(declaration)
+            ? "class"
+            : ts.isTypeAliasDeclaration(declaration)
+              ? "type"
+              : "constant";
+      const body = ts.isFunctionDeclaration(declaration) ? declaration.body : undefined;
+      const shown = body ? text.slice(0, body.getStart() - declaration.getStart()).trim() : text;
+      return { name: symbol.name, kind, text: shown.replace(/^export /, ""), doc } as const;
+    })
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}

@@ -14,6 +14,7 @@ import type { InstanceState } from "./trigger-rules.ts";
 /** What stands in for a task: its result, or a function that gives one (or throws, or skips) like a handler. */
 export type Stub = Json | ((input: never, context: TaskContext) => unknown);
 
+/** What a simulated run is given. */
 export interface SimulateOptions {
   /** What the run is triggered with. */
   readonly conf?: Readonly<Record<string, Json>>;
