@@ -48,8 +48,9 @@ class NodeProcess:
 
     def run(self, start: dict) -> dict:
         node = os.environ.get("AIRLOOM_NODE") or shutil.which("node")
-        if not node:
-            raise AirflowFailException("Node was not found on this worker: install Node 20.19 or newer, or set AIRLOOM_NODE to its path")
+        if not node or not os.access(node, os.X_OK):
+            where = f" at {node} (AIRLOOM_NODE)" if node else ""
+            raise AirflowFailException(f"Node was not found on this worker{where}: install Node 20.19 or newer, or set AIRLOOM_NODE to its path")
         bundle = HERE / self.bundle
         if not bundle.is_file():
             raise AirflowFailException(f"{bundle} is missing on this worker: run compile-dags, and copy the whole folder")

@@ -6,6 +6,7 @@ Works on Airflow 2.11 and 3.x. The scheduler and the DAG processor only import i
 from __future__ import annotations
 
 import importlib
+import linecache
 import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,15 +15,15 @@ from airloom_process import AirflowException, AirflowFailException, NodeProcess
 from airloom_values import Expression, conf, item, jinja, plain, resolved, result, run, text, xcom, zipped
 
 try:
-    from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
+    from airflow.sdk import DAG as AirflowDAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
     from airflow.sdk.bases.sensor import PokeReturnValue
     from airflow.sdk.bases.skipmixin import SkipMixin
 except ImportError:  # Airflow 2, and 3.0, where it is not there
     try:
-        from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
+        from airflow.sdk import DAG as AirflowDAG, BaseOperator, BaseSensorOperator, Param, TaskGroup
         from airflow.sdk.bases.sensor import PokeReturnValue
     except ImportError:
-        from airflow import DAG
+        from airflow import DAG as AirflowDAG
         from airflow.models import BaseOperator, Param
         from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
         from airflow.utils.task_group import TaskGroup
@@ -85,6 +86,29 @@ def __getattr__(name: str) -> Any:
         except (ImportError, AttributeError):
             continue
     raise AttributeError(f"this Airflow has no {name}; compile the DAG with --target for the version that you run")
+
+
+class DAG(AirflowDAG):
+    """Airflow's DAG. A mistake within it is reported with its place in TypeScript: Airflow shows only the end of a traceback."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        super().__exit__(kind, error, traceback)
+        place = _place_in_typescript(traceback)
+        if error is not None and place:
+            raise AirflowException(f"{place}: {error}") from error
+
+
+def _place_in_typescript(traceback: Any) -> str | None:
+    """The comment of the line of a generated file in which something went wrong."""
+    while traceback is not None:
+        code, line = traceback.tb_frame.f_code, traceback.tb_lineno
+        while code.co_name == "<module>" and line > 0:
+            text = linecache.getline(code.co_filename, line)
+            if "  # " in text and text.rstrip().rpartition(":")[2].isdigit():
+                return text.rpartition("  # ")[2].strip()
+            line -= 1
+        traceback = traceback.tb_next
+    return None
 
 
 class _Rendered:

@@ -164,7 +164,7 @@ def describe(cls: type, base: type) -> dict:
         kind = annotation(parameter)
         # `kwargs["x"] = …` in a class's own __init__ is a default of its own.
         required = parameter.default is inspect.Parameter.empty and f'kwargs["{name}"] =' not in own_init
-        if kind == "never" and not required:
+        if kind in ("never", "null") and not required:
             continue
         arguments.append({"name": name, "type": kind, "required": required, "default": default(parameter), "doc": about.get(name, "")})
     return {
@@ -173,7 +173,8 @@ def describe(cls: type, base: type) -> dict:
         "kind": "notifier" if base is BaseNotifier else "operator",
         "doc": summary,
         "since": f"{needs[1]}.{needs[2]}" if needs else None,
-        "templateFields": [field for field in getattr(cls, "template_fields", ()) if isinstance(field, str)],
+        # Some classes make theirs from a set, whose order changes from run to run.
+        "templateFields": sorted(field for field in getattr(cls, "template_fields", ()) if isinstance(field, str)),
         "arguments": arguments,
     }
 

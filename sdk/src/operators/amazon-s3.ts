@@ -22,7 +22,7 @@ export interface LocalFilesystemToS3OperatorArgs {
   readonly acl_policy?: string | null;
 }
 /** Uploads a file from a local filesystem to Amazon S3. */
-export const LocalFilesystemToS3Operator = pythonOperator<LocalFilesystemToS3OperatorArgs, "filename" | "dest_key" | "dest_bucket" | "aws_conn_id">("airflow.providers.amazon.aws.transfers.local_to_s3.LocalFilesystemToS3Operator", { templateFields: ["filename","dest_key","dest_bucket","aws_conn_id"] });
+export const LocalFilesystemToS3Operator = pythonOperator<LocalFilesystemToS3OperatorArgs, "aws_conn_id" | "dest_bucket" | "dest_key" | "filename">("airflow.providers.amazon.aws.transfers.local_to_s3.LocalFilesystemToS3Operator", { templateFields: ["aws_conn_id","dest_bucket","dest_key","filename"] });
 
 export interface S3CopyObjectOperatorArgs {
   /** The key of the source object. (templated) */
@@ -253,8 +253,6 @@ export interface S3KeySensorArgs {
   readonly bucket_name?: string | null;
   /** whether the bucket_key should be interpreted as a Unix wildcard pattern @default false */
   readonly wildcard_match?: boolean;
-  /** Function that receives the list of the S3 objects with the context values, and returns a boolean: - `True`: the criteria is met - `False`: the criteria isn't met **Example**: Wait for any S3 object size more than 1 megabyte :: */
-  readonly check_fn?: null;
   /** Whether or not to verify SSL certificates. See: https://boto3.amazonaws.com/v1/documentation/api/latest/reference/core/session.html */
   readonly verify?: string | boolean | null;
   /** Run operator in the deferrable mode @default false */
@@ -628,7 +626,7 @@ export interface S3ToDynamoDBOperatorArgs {
   readonly aws_conn_id?: string | null;
 }
 /** Load Data from S3 into a DynamoDB. */
-export const S3ToDynamoDBOperator = pythonOperator<S3ToDynamoDBOperatorArgs, "s3_bucket" | "s3_key" | "dynamodb_table_name" | "dynamodb_key_schema" | "dynamodb_attributes" | "dynamodb_tmp_table_prefix" | "delete_on_error" | "use_existing_table" | "input_format" | "billing_mode" | "import_table_kwargs" | "import_table_creation_kwargs" | "aws_conn_id">("airflow.providers.amazon.aws.transfers.s3_to_dynamodb.S3ToDynamoDBOperator", { templateFields: ["s3_bucket","s3_key","dynamodb_table_name","dynamodb_key_schema","dynamodb_attributes","dynamodb_tmp_table_prefix","delete_on_error","use_existing_table","input_format","billing_mode","import_table_kwargs","import_table_creation_kwargs","aws_conn_id"] });
+export const S3ToDynamoDBOperator = pythonOperator<S3ToDynamoDBOperatorArgs, "aws_conn_id" | "billing_mode" | "delete_on_error" | "dynamodb_attributes" | "dynamodb_key_schema" | "dynamodb_table_name" | "dynamodb_tmp_table_prefix" | "import_table_creation_kwargs" | "import_table_kwargs" | "input_format" | "s3_bucket" | "s3_key" | "use_existing_table">("airflow.providers.amazon.aws.transfers.s3_to_dynamodb.S3ToDynamoDBOperator", { templateFields: ["aws_conn_id","billing_mode","delete_on_error","dynamodb_attributes","dynamodb_key_schema","dynamodb_table_name","dynamodb_tmp_table_prefix","import_table_creation_kwargs","import_table_kwargs","input_format","s3_bucket","s3_key","use_existing_table"] });
 
 export interface S3ToRedshiftOperatorArgs {
   /** reference to a specific table in redshift database */
@@ -659,7 +657,7 @@ export interface S3ToRedshiftOperatorArgs {
   readonly redshift_data_api_kwargs?: Readonly<Record<string, unknown>> | null;
 }
 /** Executes an COPY command to load files from s3 to Redshift. */
-export const S3ToRedshiftOperator = pythonOperator<S3ToRedshiftOperatorArgs, "s3_bucket" | "s3_key" | "schema" | "table" | "column_list" | "copy_options" | "redshift_conn_id" | "method" | "redshift_data_api_kwargs" | "aws_conn_id">("airflow.providers.amazon.aws.transfers.s3_to_redshift.S3ToRedshiftOperator", { templateFields: ["s3_bucket","s3_key","schema","table","column_list","copy_options","redshift_conn_id","method","redshift_data_api_kwargs","aws_conn_id"] });
+export const S3ToRedshiftOperator = pythonOperator<S3ToRedshiftOperatorArgs, "aws_conn_id" | "column_list" | "copy_options" | "method" | "redshift_conn_id" | "redshift_data_api_kwargs" | "s3_bucket" | "s3_key" | "schema" | "table">("airflow.providers.amazon.aws.transfers.s3_to_redshift.S3ToRedshiftOperator", { templateFields: ["aws_conn_id","column_list","copy_options","method","redshift_conn_id","redshift_data_api_kwargs","s3_bucket","s3_key","schema","table"] });
 
 export interface S3VectorsCreateIndexOperatorArgs {
   /** The name of the vector bucket. (templated) */
@@ -687,7 +685,7 @@ export interface S3VectorsCreateIndexOperatorArgs {
   readonly region?: string | null;
 }
 /** Create an index in an Amazon S3 Vectors vector bucket. */
-export const S3VectorsCreateIndexOperator = pythonOperator<S3VectorsCreateIndexOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name" | "index_name" | "data_type" | "distance_metric">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsCreateIndexOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name","index_name","data_type","distance_metric"] });
+export const S3VectorsCreateIndexOperator = pythonOperator<S3VectorsCreateIndexOperatorArgs, "aws_conn_id" | "data_type" | "distance_metric" | "index_name" | "region_name" | "vector_bucket_name" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsCreateIndexOperator", { templateFields: ["aws_conn_id","data_type","distance_metric","index_name","region_name","vector_bucket_name","verify"] });
 
 export interface S3VectorsCreateVectorBucketOperatorArgs {
   /** The name of the vector bucket to create (3-63 chars). */
@@ -709,7 +707,7 @@ export interface S3VectorsCreateVectorBucketOperatorArgs {
   readonly region?: string | null;
 }
 /** Create an Amazon S3 Vectors vector bucket. */
-export const S3VectorsCreateVectorBucketOperator = pythonOperator<S3VectorsCreateVectorBucketOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsCreateVectorBucketOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name"] });
+export const S3VectorsCreateVectorBucketOperator = pythonOperator<S3VectorsCreateVectorBucketOperatorArgs, "aws_conn_id" | "region_name" | "vector_bucket_name" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsCreateVectorBucketOperator", { templateFields: ["aws_conn_id","region_name","vector_bucket_name","verify"] });
 
 export interface S3VectorsDeleteIndexOperatorArgs {
   /** The name of the vector bucket. (templated) */
@@ -727,7 +725,7 @@ export interface S3VectorsDeleteIndexOperatorArgs {
   readonly region?: string | null;
 }
 /** Delete an index from an Amazon S3 Vectors vector bucket. */
-export const S3VectorsDeleteIndexOperator = pythonOperator<S3VectorsDeleteIndexOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name" | "index_name">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsDeleteIndexOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name","index_name"] });
+export const S3VectorsDeleteIndexOperator = pythonOperator<S3VectorsDeleteIndexOperatorArgs, "aws_conn_id" | "index_name" | "region_name" | "vector_bucket_name" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsDeleteIndexOperator", { templateFields: ["aws_conn_id","index_name","region_name","vector_bucket_name","verify"] });
 
 export interface S3VectorsDeleteVectorBucketOperatorArgs {
   /** The name of the vector bucket to delete. */
@@ -743,7 +741,7 @@ export interface S3VectorsDeleteVectorBucketOperatorArgs {
   readonly region?: string | null;
 }
 /** Delete an Amazon S3 Vectors vector bucket. */
-export const S3VectorsDeleteVectorBucketOperator = pythonOperator<S3VectorsDeleteVectorBucketOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsDeleteVectorBucketOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name"] });
+export const S3VectorsDeleteVectorBucketOperator = pythonOperator<S3VectorsDeleteVectorBucketOperatorArgs, "aws_conn_id" | "region_name" | "vector_bucket_name" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsDeleteVectorBucketOperator", { templateFields: ["aws_conn_id","region_name","vector_bucket_name","verify"] });
 
 export interface S3VectorsPutVectorsOperatorArgs {
   /** The name of the vector bucket. (templated) */
@@ -763,7 +761,7 @@ export interface S3VectorsPutVectorsOperatorArgs {
   readonly region?: string | null;
 }
 /** Insert vectors into an Amazon S3 Vectors index. */
-export const S3VectorsPutVectorsOperator = pythonOperator<S3VectorsPutVectorsOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name" | "index_name" | "vectors">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsPutVectorsOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name","index_name","vectors"] });
+export const S3VectorsPutVectorsOperator = pythonOperator<S3VectorsPutVectorsOperatorArgs, "aws_conn_id" | "index_name" | "region_name" | "vector_bucket_name" | "vectors" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsPutVectorsOperator", { templateFields: ["aws_conn_id","index_name","region_name","vector_bucket_name","vectors","verify"] });
 
 export interface S3VectorsQueryVectorsOperatorArgs {
   /** The name of the vector bucket. (templated) */
@@ -791,7 +789,7 @@ export interface S3VectorsQueryVectorsOperatorArgs {
   readonly region?: string | null;
 }
 /** Query vectors by similarity in an Amazon S3 Vectors index. */
-export const S3VectorsQueryVectorsOperator = pythonOperator<S3VectorsQueryVectorsOperatorArgs, "aws_conn_id" | "region_name" | "verify" | "vector_bucket_name" | "index_name" | "top_k">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsQueryVectorsOperator", { templateFields: ["aws_conn_id","region_name","verify","vector_bucket_name","index_name","top_k"] });
+export const S3VectorsQueryVectorsOperator = pythonOperator<S3VectorsQueryVectorsOperatorArgs, "aws_conn_id" | "index_name" | "region_name" | "top_k" | "vector_bucket_name" | "verify">("airflow.providers.amazon.aws.operators.s3_vectors.S3VectorsQueryVectorsOperator", { templateFields: ["aws_conn_id","index_name","region_name","top_k","vector_bucket_name","verify"] });
 
 export interface SqlToS3OperatorArgs {
   /** the sql query to be executed. If you want to execute a file, place the absolute path of it, ending with .sql extension. (templated) */
@@ -828,4 +826,4 @@ export interface SqlToS3OperatorArgs {
   readonly groupby_kwargs?: Readonly<Record<string, unknown>> | null;
 }
 /** Saves data from a specific SQL query into a file in S3. */
-export const SqlToS3Operator = pythonOperator<SqlToS3OperatorArgs, "s3_bucket" | "s3_key" | "query" | "sql_conn_id" | "aws_conn_id">("airflow.providers.amazon.aws.transfers.sql_to_s3.SqlToS3Operator", { templateFields: ["s3_bucket","s3_key","query","sql_conn_id","aws_conn_id"] });
+export const SqlToS3Operator = pythonOperator<SqlToS3OperatorArgs, "aws_conn_id" | "query" | "s3_bucket" | "s3_key" | "sql_conn_id">("airflow.providers.amazon.aws.transfers.sql_to_s3.SqlToS3Operator", { templateFields: ["aws_conn_id","query","s3_bucket","s3_key","sql_conn_id"] });

@@ -17,7 +17,7 @@ export interface KubernetesCreateResourceOperatorArgs {
   readonly config_file?: string | null;
 }
 /** Create a resource in a kubernetes. */
-export const KubernetesCreateResourceOperator = pythonOperator<KubernetesCreateResourceOperatorArgs, "yaml_conf" | "yaml_conf_file" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesCreateResourceOperator", { templateFields: ["yaml_conf","yaml_conf_file","kubernetes_conn_id"] });
+export const KubernetesCreateResourceOperator = pythonOperator<KubernetesCreateResourceOperatorArgs, "kubernetes_conn_id" | "yaml_conf" | "yaml_conf_file">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesCreateResourceOperator", { templateFields: ["kubernetes_conn_id","yaml_conf","yaml_conf_file"] });
 
 export interface KubernetesDeleteJobOperatorArgs {
   /** name of the Job. */
@@ -40,7 +40,7 @@ export interface KubernetesDeleteJobOperatorArgs {
   readonly poll_interval?: number;
 }
 /** Delete a Kubernetes Job. */
-export const KubernetesDeleteJobOperator = pythonOperator<KubernetesDeleteJobOperatorArgs, "config_file" | "name" | "namespace" | "cluster_context" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.job.KubernetesDeleteJobOperator", { templateFields: ["config_file","name","namespace","cluster_context","kubernetes_conn_id"] });
+export const KubernetesDeleteJobOperator = pythonOperator<KubernetesDeleteJobOperatorArgs, "cluster_context" | "config_file" | "kubernetes_conn_id" | "name" | "namespace">("airflow.providers.cncf.kubernetes.operators.job.KubernetesDeleteJobOperator", { templateFields: ["cluster_context","config_file","kubernetes_conn_id","name","namespace"] });
 
 export interface KubernetesDeleteResourceOperatorArgs {
   /** string. Contains the kubernetes resources to Create or Delete */
@@ -58,7 +58,7 @@ export interface KubernetesDeleteResourceOperatorArgs {
   readonly config_file?: string | null;
 }
 /** Delete a resource in a kubernetes. */
-export const KubernetesDeleteResourceOperator = pythonOperator<KubernetesDeleteResourceOperatorArgs, "yaml_conf" | "yaml_conf_file" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesDeleteResourceOperator", { templateFields: ["yaml_conf","yaml_conf_file","kubernetes_conn_id"] });
+export const KubernetesDeleteResourceOperator = pythonOperator<KubernetesDeleteResourceOperatorArgs, "kubernetes_conn_id" | "yaml_conf" | "yaml_conf_file">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesDeleteResourceOperator", { templateFields: ["kubernetes_conn_id","yaml_conf","yaml_conf_file"] });
 
 export interface KubernetesInstallKueueOperatorArgs {
   /** The Kubernetes Kueue version to install. */
@@ -67,7 +67,7 @@ export interface KubernetesInstallKueueOperatorArgs {
   readonly kubernetes_conn_id?: string;
 }
 /** Installs a Kubernetes Kueue. */
-export const KubernetesInstallKueueOperator = pythonOperator<KubernetesInstallKueueOperatorArgs, "kueue_version" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.kueue.KubernetesInstallKueueOperator", { templateFields: ["kueue_version","kubernetes_conn_id"] });
+export const KubernetesInstallKueueOperator = pythonOperator<KubernetesInstallKueueOperatorArgs, "kubernetes_conn_id" | "kueue_version">("airflow.providers.cncf.kubernetes.operators.kueue.KubernetesInstallKueueOperator", { templateFields: ["kubernetes_conn_id","kueue_version"] });
 
 export interface KubernetesJobOperatorArgs {
   /** path to job template file (templated) */
@@ -233,18 +233,15 @@ export interface KubernetesJobOperatorArgs {
   readonly active_deadline_seconds?: number | null;
   /** KubernetesPodOperatorCallback instance contains the callbacks methods on different step of KubernetesPodOperator. */
   readonly callbacks?: readonly never[] | null;
-  readonly progress_callback?: null;
   /** max time in seconds that task should be in deferred state before resuming to fetch the latest logs. If `None`, then the task will remain in deferred state until pod is done, and no logs will be visible until that time. */
   readonly logging_interval?: number | null;
   /** additional keyword parameters passed to the trigger */
   readonly trigger_kwargs?: Readonly<Record<string, unknown>> | null;
   /** if True, will prefix container name to each log line. Default to True. @default true */
   readonly container_name_log_prefix_enabled?: boolean;
-  /** custom log formatter function that takes two string arguments: the first string is the container_name and the second string is the message_to_log. The function should return a formatted string. If None, the default formatting will be used. */
-  readonly log_formatter?: null;
 }
 /** Executes a Kubernetes Job. */
-export const KubernetesJobOperator = pythonOperator<KubernetesJobOperatorArgs, "config_file" | "cmds" | "volume_mounts" | "env_vars" | "namespace" | "name" | "node_selector" | "cluster_context" | "trigger_kwargs" | "annotations" | "pod_template_file" | "base_container_name" | "hostname" | "labels" | "configmaps" | "container_resources" | "arguments" | "pod_template_dict" | "kubernetes_conn_id" | "env_from" | "image" | "volumes" | "job_template_file">("airflow.providers.cncf.kubernetes.operators.job.KubernetesJobOperator", { templateFields: ["config_file","cmds","volume_mounts","env_vars","namespace","name","node_selector","cluster_context","trigger_kwargs","annotations","pod_template_file","base_container_name","hostname","labels","configmaps","container_resources","arguments","pod_template_dict","kubernetes_conn_id","env_from","image","volumes","job_template_file"] });
+export const KubernetesJobOperator = pythonOperator<KubernetesJobOperatorArgs, "annotations" | "arguments" | "base_container_name" | "cluster_context" | "cmds" | "config_file" | "configmaps" | "container_resources" | "env_from" | "env_vars" | "hostname" | "image" | "job_template_file" | "kubernetes_conn_id" | "labels" | "name" | "namespace" | "node_selector" | "pod_template_dict" | "pod_template_file" | "trigger_kwargs" | "volume_mounts" | "volumes">("airflow.providers.cncf.kubernetes.operators.job.KubernetesJobOperator", { templateFields: ["annotations","arguments","base_container_name","cluster_context","cmds","config_file","configmaps","container_resources","env_from","env_vars","hostname","image","job_template_file","kubernetes_conn_id","labels","name","namespace","node_selector","pod_template_dict","pod_template_file","trigger_kwargs","volume_mounts","volumes"] });
 
 export interface KubernetesPatchJobOperatorArgs {
   /** name of the Job */
@@ -263,7 +260,7 @@ export interface KubernetesPatchJobOperatorArgs {
   readonly cluster_context?: string | null;
 }
 /** Update a Kubernetes Job. */
-export const KubernetesPatchJobOperator = pythonOperator<KubernetesPatchJobOperatorArgs, "config_file" | "name" | "namespace" | "body" | "cluster_context" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.job.KubernetesPatchJobOperator", { templateFields: ["config_file","name","namespace","body","cluster_context","kubernetes_conn_id"] });
+export const KubernetesPatchJobOperator = pythonOperator<KubernetesPatchJobOperatorArgs, "body" | "cluster_context" | "config_file" | "kubernetes_conn_id" | "name" | "namespace">("airflow.providers.cncf.kubernetes.operators.job.KubernetesPatchJobOperator", { templateFields: ["body","cluster_context","config_file","kubernetes_conn_id","name","namespace"] });
 
 export interface KubernetesPodExecOperatorArgs {
   /** Name of the existing Kubernetes pod. (templated) */
@@ -286,7 +283,7 @@ export interface KubernetesPodExecOperatorArgs {
   readonly max_xcom_output_size?: number;
 }
 /** Execute a command in a running container of an existing Kubernetes pod. */
-export const KubernetesPodExecOperator = pythonOperator<KubernetesPodExecOperatorArgs, "pod_name" | "command" | "namespace" | "container_name" | "kubernetes_conn_id" | "cluster_context" | "config_file">("airflow.providers.cncf.kubernetes.operators.pod_exec.KubernetesPodExecOperator", { templateFields: ["pod_name","command","namespace","container_name","kubernetes_conn_id","cluster_context","config_file"] });
+export const KubernetesPodExecOperator = pythonOperator<KubernetesPodExecOperatorArgs, "cluster_context" | "command" | "config_file" | "container_name" | "kubernetes_conn_id" | "namespace" | "pod_name">("airflow.providers.cncf.kubernetes.operators.pod_exec.KubernetesPodExecOperator", { templateFields: ["cluster_context","command","config_file","container_name","kubernetes_conn_id","namespace","pod_name"] });
 
 export interface KubernetesPodOperatorArgs {
   /** The `kubernetes connection id` for the Kubernetes cluster. (templated) @default "kubernetes_default" */
@@ -422,18 +419,15 @@ export interface KubernetesPodOperatorArgs {
   readonly active_deadline_seconds?: number | null;
   /** KubernetesPodOperatorCallback instance contains the callbacks methods on different step of KubernetesPodOperator. */
   readonly callbacks?: readonly never[] | null;
-  readonly progress_callback?: null;
   /** max time in seconds that task should be in deferred state before resuming to fetch the latest logs. If `None`, then the task will remain in deferred state until pod is done, and no logs will be visible until that time. */
   readonly logging_interval?: number | null;
   /** additional keyword parameters passed to the trigger */
   readonly trigger_kwargs?: Readonly<Record<string, unknown>> | null;
   /** if True, will prefix container name to each log line. Default to True. @default true */
   readonly container_name_log_prefix_enabled?: boolean;
-  /** custom log formatter function that takes two string arguments: the first string is the container_name and the second string is the message_to_log. The function should return a formatted string. If None, the default formatting will be used. */
-  readonly log_formatter?: null;
 }
 /** Execute a task in a Kubernetes Pod. */
-export const KubernetesPodOperator = pythonOperator<KubernetesPodOperatorArgs, "image" | "name" | "hostname" | "cmds" | "annotations" | "arguments" | "env_vars" | "labels" | "config_file" | "pod_template_file" | "pod_template_dict" | "namespace" | "container_resources" | "volumes" | "volume_mounts" | "cluster_context" | "env_from" | "configmaps" | "node_selector" | "kubernetes_conn_id" | "base_container_name" | "trigger_kwargs">("airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator", { templateFields: ["image","name","hostname","cmds","annotations","arguments","env_vars","labels","config_file","pod_template_file","pod_template_dict","namespace","container_resources","volumes","volume_mounts","cluster_context","env_from","configmaps","node_selector","kubernetes_conn_id","base_container_name","trigger_kwargs"] });
+export const KubernetesPodOperator = pythonOperator<KubernetesPodOperatorArgs, "annotations" | "arguments" | "base_container_name" | "cluster_context" | "cmds" | "config_file" | "configmaps" | "container_resources" | "env_from" | "env_vars" | "hostname" | "image" | "kubernetes_conn_id" | "labels" | "name" | "namespace" | "node_selector" | "pod_template_dict" | "pod_template_file" | "trigger_kwargs" | "volume_mounts" | "volumes">("airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator", { templateFields: ["annotations","arguments","base_container_name","cluster_context","cmds","config_file","configmaps","container_resources","env_from","env_vars","hostname","image","kubernetes_conn_id","labels","name","namespace","node_selector","pod_template_dict","pod_template_file","trigger_kwargs","volume_mounts","volumes"] });
 
 export interface KubernetesResourceBaseOperatorArgs {
   /** string. Contains the kubernetes resources to Create or Delete */
@@ -451,7 +445,7 @@ export interface KubernetesResourceBaseOperatorArgs {
   readonly config_file?: string | null;
 }
 /** Abstract base class for all Kubernetes Resource operators. */
-export const KubernetesResourceBaseOperator = pythonOperator<KubernetesResourceBaseOperatorArgs, "yaml_conf" | "yaml_conf_file" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesResourceBaseOperator", { templateFields: ["yaml_conf","yaml_conf_file","kubernetes_conn_id"] });
+export const KubernetesResourceBaseOperator = pythonOperator<KubernetesResourceBaseOperatorArgs, "kubernetes_conn_id" | "yaml_conf" | "yaml_conf_file">("airflow.providers.cncf.kubernetes.operators.resource.KubernetesResourceBaseOperator", { templateFields: ["kubernetes_conn_id","yaml_conf","yaml_conf_file"] });
 
 export interface KubernetesStartKueueJobOperatorArgs {
   /** The name of the Queue in the cluster */
@@ -619,18 +613,15 @@ export interface KubernetesStartKueueJobOperatorArgs {
   readonly active_deadline_seconds?: number | null;
   /** KubernetesPodOperatorCallback instance contains the callbacks methods on different step of KubernetesPodOperator. */
   readonly callbacks?: readonly never[] | null;
-  readonly progress_callback?: null;
   /** max time in seconds that task should be in deferred state before resuming to fetch the latest logs. If `None`, then the task will remain in deferred state until pod is done, and no logs will be visible until that time. */
   readonly logging_interval?: number | null;
   /** additional keyword parameters passed to the trigger */
   readonly trigger_kwargs?: Readonly<Record<string, unknown>> | null;
   /** if True, will prefix container name to each log line. Default to True. @default true */
   readonly container_name_log_prefix_enabled?: boolean;
-  /** custom log formatter function that takes two string arguments: the first string is the container_name and the second string is the message_to_log. The function should return a formatted string. If None, the default formatting will be used. */
-  readonly log_formatter?: null;
 }
 /** Executes a Kubernetes Job in Kueue. */
-export const KubernetesStartKueueJobOperator = pythonOperator<KubernetesStartKueueJobOperatorArgs, "config_file" | "cmds" | "volume_mounts" | "env_vars" | "namespace" | "name" | "node_selector" | "cluster_context" | "trigger_kwargs" | "annotations" | "pod_template_file" | "queue_name" | "base_container_name" | "hostname" | "labels" | "configmaps" | "container_resources" | "arguments" | "pod_template_dict" | "kubernetes_conn_id" | "env_from" | "image" | "volumes" | "job_template_file">("airflow.providers.cncf.kubernetes.operators.kueue.KubernetesStartKueueJobOperator", { templateFields: ["config_file","cmds","volume_mounts","env_vars","namespace","name","node_selector","cluster_context","trigger_kwargs","annotations","pod_template_file","queue_name","base_container_name","hostname","labels","configmaps","container_resources","arguments","pod_template_dict","kubernetes_conn_id","env_from","image","volumes","job_template_file"] });
+export const KubernetesStartKueueJobOperator = pythonOperator<KubernetesStartKueueJobOperatorArgs, "annotations" | "arguments" | "base_container_name" | "cluster_context" | "cmds" | "config_file" | "configmaps" | "container_resources" | "env_from" | "env_vars" | "hostname" | "image" | "job_template_file" | "kubernetes_conn_id" | "labels" | "name" | "namespace" | "node_selector" | "pod_template_dict" | "pod_template_file" | "queue_name" | "trigger_kwargs" | "volume_mounts" | "volumes">("airflow.providers.cncf.kubernetes.operators.kueue.KubernetesStartKueueJobOperator", { templateFields: ["annotations","arguments","base_container_name","cluster_context","cmds","config_file","configmaps","container_resources","env_from","env_vars","hostname","image","job_template_file","kubernetes_conn_id","labels","name","namespace","node_selector","pod_template_dict","pod_template_file","queue_name","trigger_kwargs","volume_mounts","volumes"] });
 
 export interface SparkKubernetesOperatorArgs {
   /** Docker image you wish to launch. Defaults to hub.docker.com, */
@@ -776,18 +767,15 @@ export interface SparkKubernetesOperatorArgs {
   readonly active_deadline_seconds?: number | null;
   /** KubernetesPodOperatorCallback instance contains the callbacks methods on different step of KubernetesPodOperator. */
   readonly callbacks?: readonly never[] | null;
-  readonly progress_callback?: null;
   /** max time in seconds that task should be in deferred state before resuming to fetch the latest logs. If `None`, then the task will remain in deferred state until pod is done, and no logs will be visible until that time. */
   readonly logging_interval?: number | null;
   /** additional keyword parameters passed to the trigger */
   readonly trigger_kwargs?: Readonly<Record<string, unknown>> | null;
   /** if True, will prefix container name to each log line. Default to True. @default true */
   readonly container_name_log_prefix_enabled?: boolean;
-  /** custom log formatter function that takes two string arguments: the first string is the container_name and the second string is the message_to_log. The function should return a formatted string. If None, the default formatting will be used. */
-  readonly log_formatter?: null;
 }
 /** Creates sparkApplication object in kubernetes cluster. */
-export const SparkKubernetesOperator = pythonOperator<SparkKubernetesOperatorArgs, "application_file" | "namespace" | "template_spec" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.operators.spark_kubernetes.SparkKubernetesOperator", { templateFields: ["application_file","namespace","template_spec","kubernetes_conn_id"] });
+export const SparkKubernetesOperator = pythonOperator<SparkKubernetesOperatorArgs, "application_file" | "kubernetes_conn_id" | "namespace" | "template_spec">("airflow.providers.cncf.kubernetes.operators.spark_kubernetes.SparkKubernetesOperator", { templateFields: ["application_file","kubernetes_conn_id","namespace","template_spec"] });
 
 export interface SparkKubernetesSensorArgs {
   /** spark Application resource name */
@@ -820,4 +808,4 @@ export interface SparkKubernetesSensorArgs {
   readonly never_fail?: boolean;
 }
 /** Checks sparkApplication object in kubernetes cluster. */
-export const SparkKubernetesSensor = pythonOperator<SparkKubernetesSensorArgs, "application_name" | "namespace" | "kubernetes_conn_id">("airflow.providers.cncf.kubernetes.sensors.spark_kubernetes.SparkKubernetesSensor", { templateFields: ["application_name","namespace","kubernetes_conn_id"] });
+export const SparkKubernetesSensor = pythonOperator<SparkKubernetesSensorArgs, "application_name" | "kubernetes_conn_id" | "namespace">("airflow.providers.cncf.kubernetes.sensors.spark_kubernetes.SparkKubernetesSensor", { templateFields: ["application_name","kubernetes_conn_id","namespace"] });

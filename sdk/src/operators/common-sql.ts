@@ -14,7 +14,7 @@ export interface AnalyticsOperatorArgs {
   readonly result_output_format?: "tabulate" | "json";
 }
 /** Operator to run queries on various datasource's stored in object stores like S3, GCS, Azure, etc. */
-export const AnalyticsOperator = pythonOperator<AnalyticsOperatorArgs, "datasource_configs" | "queries" | "max_rows_check" | "result_output_format">("airflow.providers.common.sql.operators.analytics.AnalyticsOperator", { templateFields: ["datasource_configs","queries","max_rows_check","result_output_format"] });
+export const AnalyticsOperator = pythonOperator<AnalyticsOperatorArgs, "datasource_configs" | "max_rows_check" | "queries" | "result_output_format">("airflow.providers.common.sql.operators.analytics.AnalyticsOperator", { templateFields: ["datasource_configs","max_rows_check","queries","result_output_format"] });
 
 export interface BaseSQLOperatorArgs {
   /** reference to a specific database */
@@ -45,7 +45,7 @@ export interface BranchSQLOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Allows a DAG to "branch" or follow a specified path based on the results of a SQL query. */
-export const BranchSQLOperator = pythonOperator<BranchSQLOperatorArgs, "sql" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.BranchSQLOperator", { templateFields: ["sql","conn_id","database","hook_params"] });
+export const BranchSQLOperator = pythonOperator<BranchSQLOperatorArgs, "conn_id" | "database" | "hook_params" | "sql">("airflow.providers.common.sql.operators.sql.BranchSQLOperator", { templateFields: ["conn_id","database","hook_params","sql"] });
 
 export interface GenericTransferArgs {
   /** SQL query to execute against the source database. (templated) */
@@ -60,8 +60,6 @@ export interface GenericTransferArgs {
   readonly destination_conn_id: string;
   /** destination hook parameters. */
   readonly destination_hook_params?: Readonly<Record<string, unknown>> | null;
-  /** (optional) A callable applied once per batch of rows before insertion. It receives the full list of rows and the task context, and must return a list of rows compatible with the underlying hook's. */
-  readonly rows_processor?: null;
   /** sql statement or list of statements to be executed prior to loading the data. (templated) */
   readonly preoperator?: string | readonly string[] | null;
   /** extra params for `insert_rows` method. */
@@ -74,7 +72,7 @@ export interface GenericTransferArgs {
   readonly deferrable?: boolean;
 }
 /** Moves data from a connection to another. */
-export const GenericTransfer = pythonOperator<GenericTransferArgs, "source_conn_id" | "destination_conn_id" | "sql" | "destination_table" | "preoperator" | "insert_args" | "page_size" | "paginated_sql_statement_clause">("airflow.providers.common.sql.operators.generic_transfer.GenericTransfer", { templateFields: ["source_conn_id","destination_conn_id","sql","destination_table","preoperator","insert_args","page_size","paginated_sql_statement_clause"] });
+export const GenericTransfer = pythonOperator<GenericTransferArgs, "destination_conn_id" | "destination_table" | "insert_args" | "page_size" | "paginated_sql_statement_clause" | "preoperator" | "source_conn_id" | "sql">("airflow.providers.common.sql.operators.generic_transfer.GenericTransfer", { templateFields: ["destination_conn_id","destination_table","insert_args","page_size","paginated_sql_statement_clause","preoperator","source_conn_id","sql"] });
 
 export interface SQLBulkLoadOperatorArgs {
   /** Name of the target table (templated). */
@@ -94,7 +92,7 @@ export interface SQLBulkLoadOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Bulk load a tab-delimited file into a database table. */
-export const SQLBulkLoadOperator = pythonOperator<SQLBulkLoadOperatorArgs, "table" | "tmp_file" | "preoperator" | "postoperator" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLBulkLoadOperator", { templateFields: ["table","tmp_file","preoperator","postoperator","conn_id","database","hook_params"] });
+export const SQLBulkLoadOperator = pythonOperator<SQLBulkLoadOperatorArgs, "conn_id" | "database" | "hook_params" | "postoperator" | "preoperator" | "table" | "tmp_file">("airflow.providers.common.sql.operators.sql.SQLBulkLoadOperator", { templateFields: ["conn_id","database","hook_params","postoperator","preoperator","table","tmp_file"] });
 
 export interface SQLCheckOperatorArgs {
   /** the sql to be executed. (templated) */
@@ -110,7 +108,7 @@ export interface SQLCheckOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Performs checks against a db. */
-export const SQLCheckOperator = pythonOperator<SQLCheckOperatorArgs, "sql" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLCheckOperator", { templateFields: ["sql","conn_id","database","hook_params"] });
+export const SQLCheckOperator = pythonOperator<SQLCheckOperatorArgs, "conn_id" | "database" | "hook_params" | "sql">("airflow.providers.common.sql.operators.sql.SQLCheckOperator", { templateFields: ["conn_id","database","hook_params","sql"] });
 
 export interface SQLColumnCheckOperatorArgs {
   /** the table to run checks on */
@@ -130,7 +128,7 @@ export interface SQLColumnCheckOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Performs one or more of the templated checks in the column_checks dictionary. */
-export const SQLColumnCheckOperator = pythonOperator<SQLColumnCheckOperatorArgs, "table" | "partition_clause" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLColumnCheckOperator", { templateFields: ["table","partition_clause","conn_id","database","hook_params"] });
+export const SQLColumnCheckOperator = pythonOperator<SQLColumnCheckOperatorArgs, "conn_id" | "database" | "hook_params" | "partition_clause" | "table">("airflow.providers.common.sql.operators.sql.SQLColumnCheckOperator", { templateFields: ["conn_id","database","hook_params","partition_clause","table"] });
 
 export interface SQLExecuteQueryOperatorArgs {
   /** the SQL code or string pointing to a template file to be executed (templated). File must have a '.sql' extension. */
@@ -139,8 +137,6 @@ export interface SQLExecuteQueryOperatorArgs {
   readonly autocommit?: boolean;
   /** (optional) the parameters to render the SQL query with. */
   readonly parameters?: Readonly<Record<string, unknown>> | readonly unknown[] | null;
-  /** (optional) the function that will be applied to the result (default: default_output_processor). */
-  readonly output_processor?: null;
   /** the connection ID used to connect to the database */
   readonly conn_id?: string | null;
   /** name of database which overwrite the defined one in connection */
@@ -158,7 +154,7 @@ export interface SQLExecuteQueryOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Executes SQL code in a specific database. */
-export const SQLExecuteQueryOperator = pythonOperator<SQLExecuteQueryOperatorArgs, "sql" | "parameters" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLExecuteQueryOperator", { templateFields: ["sql","parameters","conn_id","database","hook_params"] });
+export const SQLExecuteQueryOperator = pythonOperator<SQLExecuteQueryOperatorArgs, "conn_id" | "database" | "hook_params" | "parameters" | "sql">("airflow.providers.common.sql.operators.sql.SQLExecuteQueryOperator", { templateFields: ["conn_id","database","hook_params","parameters","sql"] });
 
 export interface SQLInsertRowsOperatorArgs {
   readonly table_name: string;
@@ -173,8 +169,6 @@ export interface SQLInsertRowsOperatorArgs {
   readonly ignored_columns?: readonly string[] | null;
   /** the rows to insert into the table. Rows can be a list of tuples or a list of dictionaries. When a list of dictionaries is provided, the column names are inferred from the dictionary keys and will be matched with the column names, ignored columns will be filtered out. */
   readonly rows?: unknown;
-  /** (optional) A callable applied once per batch of rows before insertion. It receives the full list of rows and the task context, and must return a list of rows compatible with the underlying hook. */
-  readonly rows_processor?: null;
   /** sql statement or list of statements to be executed prior to loading the data. (templated) */
   readonly preoperator?: string | readonly string[] | null;
   /** sql statement or list of statements to be executed after loading the data. (templated) */
@@ -186,7 +180,7 @@ export interface SQLInsertRowsOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Insert rows (e.g. a collection of tuples) into a database table directly from an XCom or Python data structure. */
-export const SQLInsertRowsOperator = pythonOperator<SQLInsertRowsOperatorArgs, "table_name" | "conn_id" | "schema" | "database" | "ignored_columns" | "preoperator" | "postoperator" | "insert_args">("airflow.providers.common.sql.operators.sql.SQLInsertRowsOperator", { templateFields: ["table_name","conn_id","schema","database","ignored_columns","preoperator","postoperator","insert_args"] });
+export const SQLInsertRowsOperator = pythonOperator<SQLInsertRowsOperatorArgs, "conn_id" | "database" | "ignored_columns" | "insert_args" | "postoperator" | "preoperator" | "schema" | "table_name">("airflow.providers.common.sql.operators.sql.SQLInsertRowsOperator", { templateFields: ["conn_id","database","ignored_columns","insert_args","postoperator","preoperator","schema","table_name"] });
 
 export interface SQLIntervalCheckOperatorArgs {
   /** the table name */
@@ -230,7 +224,7 @@ export interface SQLTableCheckOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Performs one or more of the checks provided in the checks dictionary. */
-export const SQLTableCheckOperator = pythonOperator<SQLTableCheckOperatorArgs, "table" | "partition_clause" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLTableCheckOperator", { templateFields: ["table","partition_clause","conn_id","database","hook_params"] });
+export const SQLTableCheckOperator = pythonOperator<SQLTableCheckOperatorArgs, "conn_id" | "database" | "hook_params" | "partition_clause" | "table">("airflow.providers.common.sql.operators.sql.SQLTableCheckOperator", { templateFields: ["conn_id","database","hook_params","partition_clause","table"] });
 
 export interface SQLThresholdCheckOperatorArgs {
   /** the sql to be executed. (templated) */
@@ -248,7 +242,7 @@ export interface SQLThresholdCheckOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Performs a value check using sql code against a minimum threshold and a maximum threshold. */
-export const SQLThresholdCheckOperator = pythonOperator<SQLThresholdCheckOperatorArgs, "sql" | "min_threshold" | "max_threshold" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLThresholdCheckOperator", { templateFields: ["sql","min_threshold","max_threshold","conn_id","database","hook_params"] });
+export const SQLThresholdCheckOperator = pythonOperator<SQLThresholdCheckOperatorArgs, "conn_id" | "database" | "hook_params" | "max_threshold" | "min_threshold" | "sql">("airflow.providers.common.sql.operators.sql.SQLThresholdCheckOperator", { templateFields: ["conn_id","database","hook_params","max_threshold","min_threshold","sql"] });
 
 export interface SQLValueCheckOperatorArgs {
   /** the sql to be executed. (templated) */
@@ -267,7 +261,7 @@ export interface SQLValueCheckOperatorArgs {
   readonly retry_on_failure?: boolean;
 }
 /** Performs a simple value check using sql code. */
-export const SQLValueCheckOperator = pythonOperator<SQLValueCheckOperatorArgs, "sql" | "pass_value" | "conn_id" | "database" | "hook_params">("airflow.providers.common.sql.operators.sql.SQLValueCheckOperator", { templateFields: ["sql","pass_value","conn_id","database","hook_params"] });
+export const SQLValueCheckOperator = pythonOperator<SQLValueCheckOperatorArgs, "conn_id" | "database" | "hook_params" | "pass_value" | "sql">("airflow.providers.common.sql.operators.sql.SQLValueCheckOperator", { templateFields: ["conn_id","database","hook_params","pass_value","sql"] });
 
 export interface SqlSensorArgs {
   /** The connection to run the sensor against */
@@ -276,10 +270,6 @@ export interface SqlSensorArgs {
   readonly sql: string;
   /** The parameters to render the SQL query with (optional). */
   readonly parameters?: Readonly<Record<string, unknown>> | null;
-  /** Success criteria for the sensor is a Callable that takes the output of selector as the only argument, and returns a boolean (optional). */
-  readonly success?: null;
-  /** Failure criteria for the sensor is a Callable that takes the output of selector as the only argument and returns a boolean (optional). */
-  readonly failure?: null;
   /** Explicitly fail on no rows returned. @default false */
   readonly fail_on_empty?: boolean;
   /** Extra config params to be passed to the underlying hook. Should match the desired hook constructor params. */
@@ -300,4 +290,4 @@ export interface SqlSensorArgs {
   readonly never_fail?: boolean;
 }
 /** Run a SQL statement repeatedly until a criteria is met. */
-export const SqlSensor = pythonOperator<SqlSensorArgs, "sql" | "hook_params" | "parameters" | "conn_id">("airflow.providers.common.sql.sensors.sql.SqlSensor", { templateFields: ["sql","hook_params","parameters","conn_id"] });
+export const SqlSensor = pythonOperator<SqlSensorArgs, "conn_id" | "hook_params" | "parameters" | "sql">("airflow.providers.common.sql.sensors.sql.SqlSensor", { templateFields: ["conn_id","hook_params","parameters","sql"] });

@@ -98,7 +98,7 @@ export interface DockerOperatorArgs {
   readonly labels?: Readonly<Record<string, string>> | readonly string[] | null;
 }
 /** Execute a command inside a docker container. */
-export const DockerOperator = pythonOperator<DockerOperatorArgs, "image" | "command" | "environment" | "env_file" | "container_name" | "mounts" | "docker_conn_id">("airflow.providers.docker.operators.docker.DockerOperator", { templateFields: ["image","command","environment","env_file","container_name","mounts","docker_conn_id"] });
+export const DockerOperator = pythonOperator<DockerOperatorArgs, "command" | "container_name" | "docker_conn_id" | "env_file" | "environment" | "image" | "mounts">("airflow.providers.docker.operators.docker.DockerOperator", { templateFields: ["command","container_name","docker_conn_id","env_file","environment","image","mounts"] });
 
 export interface DockerSwarmOperatorArgs {
   /** Docker image from which to create the container. If image tag is omitted, "latest" will be used. */
@@ -217,4 +217,4 @@ export interface DockerSwarmOperatorArgs {
   readonly labels?: Readonly<Record<string, string>> | readonly string[] | null;
 }
 /** Execute a command as an ephemeral docker swarm service. */
-export const DockerSwarmOperator = pythonOperator<DockerSwarmOperatorArgs, "image" | "command" | "environment" | "env_file" | "container_name" | "mounts" | "docker_conn_id">("airflow.providers.docker.operators.docker_swarm.DockerSwarmOperator", { templateFields: ["image","command","environment","env_file","container_name","mounts","docker_conn_id"] });
+export const DockerSwarmOperator = pythonOperator<DockerSwarmOperatorArgs, "command" | "container_name" | "docker_conn_id" | "env_file" | "environment" | "image" | "mounts">("airflow.providers.docker.operators.docker_swarm.DockerSwarmOperator", { templateFields: ["command","container_name","docker_conn_id","env_file","environment","image","mounts"] });

@@ -29,12 +29,6 @@ export interface HttpOperatorArgs {
   readonly data?: Readonly<Record<string, unknown>> | string | null;
   /** The HTTP headers to be added to the request */
   readonly headers?: Readonly<Record<string, string>> | null;
-  /** A callable that generates the parameters used to call the API again, based on the previous response. Typically used when the API is paginated and returns for e.g a cursor, a 'next page id', or a 'next page URL'. When provided, the Operator will call the API repeatedly until this callable returns None. The result of the Operator will become by default a list of Response.text objects (instead of a single response object). Same with the other injected functions (like response_check, response_filter, ...) which will also receive a list of Response objects. This function receives a Response object form previous call, and should return a nested dictionary with the following optional keys: `endpoint`, `data`, `headers` and `extra_options. Those keys will be merged and/or override the parameters provided into the HttpOperator declaration. Parameters are merged when they are both a dictionary (e.g.: HttpOperator.headers will be merged with the `headers` dict provided by this function). When merging, dict items returned by this function will override initial ones (e.g: if both HttpOperator.headers and `headers` have a 'cookie' item, the one provided by `headers` is kept). Parameters are simply overridden when any of them are string (e.g.: HttpOperator.endpoint is overridden by `endpoint`). */
-  readonly pagination_function?: null;
-  /** A check against the 'requests' response object. The callable takes the response object as the first positional argument and optionally any number of keyword arguments available in the context dictionary. It should return True for 'pass' and False otherwise. If a pagination_function is provided, this function will receive a list of response objects instead of a single response object. */
-  readonly response_check?: null;
-  /** A function allowing you to manipulate the response text. e.g response_filter=lambda response: json.loads(response.text). The callable takes the response object as the first positional argument and optionally any number of keyword arguments available in the context dictionary. If a pagination_function is provided, this function will receive a list of response object instead of a single response object. */
-  readonly response_filter?: null;
   /** Extra options for the 'requests' library, see the 'requests' documentation (options to modify timeout, ssl, etc.) */
   readonly extra_options?: Readonly<Record<string, unknown>> | null;
   readonly request_kwargs?: Readonly<Record<string, unknown>> | null;
@@ -42,8 +36,6 @@ export interface HttpOperatorArgs {
   readonly http_conn_id?: string;
   /** Log the response (default: False) @default false */
   readonly log_response?: boolean;
-  /** The auth type for the service */
-  readonly auth_type?: null;
   /** Enable TCP Keep Alive for the connection. @default true */
   readonly tcp_keep_alive?: boolean;
   /** The TCP Keep Alive Idle parameter (corresponds to `socket.TCP_KEEPIDLE`). @default 120 */
@@ -60,7 +52,7 @@ export interface HttpOperatorArgs {
   readonly retry_args?: Readonly<Record<string, unknown>> | null;
 }
 /** Calls an endpoint on an HTTP system to execute an action. */
-export const HttpOperator = pythonOperator<HttpOperatorArgs, "endpoint" | "data" | "headers" | "http_conn_id">("airflow.providers.http.operators.http.HttpOperator", { templateFields: ["endpoint","data","headers","http_conn_id"] });
+export const HttpOperator = pythonOperator<HttpOperatorArgs, "data" | "endpoint" | "headers" | "http_conn_id">("airflow.providers.http.operators.http.HttpOperator", { templateFields: ["data","endpoint","headers","http_conn_id"] });
 
 export interface HttpSensorArgs {
   /** The relative part of the full url */
@@ -76,8 +68,6 @@ export interface HttpSensorArgs {
   readonly headers?: Readonly<Record<string, unknown>> | null;
   /** An allowlist to return False on poke(), not to raise exception. If the `None` value comes in, it is assigned ["404"] by default, for backward compatibility. When you also want `404 Not Found` to raise the error, explicitly deliver the blank list `[]`. */
   readonly response_error_codes_allowlist?: readonly string[] | null;
-  /** A check against the 'requests' response object. The callable takes the response object as the first positional argument and optionally any number of keyword arguments available in the context dictionary. It should return True for 'pass' and False otherwise. */
-  readonly response_check?: null;
   /** Extra options for the 'requests' library, see the 'requests' documentation (options to modify timeout, ssl, etc.) */
   readonly extra_options?: Readonly<Record<string, unknown>> | null;
   /** Enable TCP Keep Alive for the connection. @default true */
@@ -106,4 +96,4 @@ export interface HttpSensorArgs {
   readonly never_fail?: boolean;
 }
 /** Execute HTTP GET statement; return False on failure 404 Not Found or `response_check` returning False. */
-export const HttpSensor = pythonOperator<HttpSensorArgs, "endpoint" | "request_params" | "headers" | "http_conn_id">("airflow.providers.http.sensors.http.HttpSensor", { templateFields: ["endpoint","request_params","headers","http_conn_id"] });
+export const HttpSensor = pythonOperator<HttpSensorArgs, "endpoint" | "headers" | "http_conn_id" | "request_params">("airflow.providers.http.sensors.http.HttpSensor", { templateFields: ["endpoint","headers","http_conn_id","request_params"] });

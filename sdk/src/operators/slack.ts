@@ -49,7 +49,7 @@ export interface SlackAPIConversationsHistoryOperatorArgs {
   readonly retry_handlers?: readonly unknown[] | null;
 }
 /** Retrieve message history from a Slack conversation. */
-export const SlackAPIConversationsHistoryOperator = pythonOperator<SlackAPIConversationsHistoryOperatorArgs, "channel" | "oldest" | "latest" | "cursor" | "slack_conn_id">("airflow.providers.slack.operators.slack.SlackAPIConversationsHistoryOperator", { templateFields: ["channel","oldest","latest","cursor","slack_conn_id"] });
+export const SlackAPIConversationsHistoryOperator = pythonOperator<SlackAPIConversationsHistoryOperatorArgs, "channel" | "cursor" | "latest" | "oldest" | "slack_conn_id">("airflow.providers.slack.operators.slack.SlackAPIConversationsHistoryOperator", { templateFields: ["channel","cursor","latest","oldest","slack_conn_id"] });
 
 export interface SlackAPIFileOperatorArgs {
   /** Comma-separated list of channel names or IDs where the file will be shared. If set this argument to None, then file will send to associated workspace. (templated) */
@@ -86,7 +86,7 @@ export interface SlackAPIFileOperatorArgs {
   readonly retry_handlers?: readonly unknown[] | null;
 }
 /** Send a file to a Slack channel. */
-export const SlackAPIFileOperator = pythonOperator<SlackAPIFileOperatorArgs, "channels" | "initial_comment" | "filename" | "filetype" | "content" | "title" | "display_filename" | "snippet_type" | "thread_ts" | "slack_conn_id">("airflow.providers.slack.operators.slack.SlackAPIFileOperator", { templateFields: ["channels","initial_comment","filename","filetype","content","title","display_filename","snippet_type","thread_ts","slack_conn_id"] });
+export const SlackAPIFileOperator = pythonOperator<SlackAPIFileOperatorArgs, "channels" | "content" | "display_filename" | "filename" | "filetype" | "initial_comment" | "slack_conn_id" | "snippet_type" | "thread_ts" | "title">("airflow.providers.slack.operators.slack.SlackAPIFileOperator", { templateFields: ["channels","content","display_filename","filename","filetype","initial_comment","slack_conn_id","snippet_type","thread_ts","title"] });
 
 export interface SlackAPIOperatorArgs {
   /** `Slack API Connection` which its password is Slack API token. @default "slack_api_default" */
@@ -136,7 +136,7 @@ export interface SlackAPIPostOperatorArgs {
   readonly retry_handlers?: readonly unknown[] | null;
 }
 /** Post messages to a Slack channel. */
-export const SlackAPIPostOperator = pythonOperator<SlackAPIPostOperatorArgs, "username" | "text" | "attachments" | "blocks" | "channel" | "thread_ts" | "slack_conn_id">("airflow.providers.slack.operators.slack.SlackAPIPostOperator", { templateFields: ["username","text","attachments","blocks","channel","thread_ts","slack_conn_id"] });
+export const SlackAPIPostOperator = pythonOperator<SlackAPIPostOperatorArgs, "attachments" | "blocks" | "channel" | "slack_conn_id" | "text" | "thread_ts" | "username">("airflow.providers.slack.operators.slack.SlackAPIPostOperator", { templateFields: ["attachments","blocks","channel","slack_conn_id","text","thread_ts","username"] });
 
 export interface SlackNotifierArgs {
   /** Slack API token (https://api.slack.com/web). @default "slack_api_default" */
@@ -217,7 +217,7 @@ export interface SlackWebhookOperatorArgs {
   readonly retry_handlers?: readonly unknown[] | null;
 }
 /** This operator allows you to post messages to Slack using Incoming Webhooks. */
-export const SlackWebhookOperator = pythonOperator<SlackWebhookOperatorArgs, "message" | "attachments" | "blocks" | "channel" | "username" | "proxy" | "slack_webhook_conn_id">("airflow.providers.slack.operators.slack_webhook.SlackWebhookOperator", { templateFields: ["message","attachments","blocks","channel","username","proxy","slack_webhook_conn_id"] });
+export const SlackWebhookOperator = pythonOperator<SlackWebhookOperatorArgs, "attachments" | "blocks" | "channel" | "message" | "proxy" | "slack_webhook_conn_id" | "username">("airflow.providers.slack.operators.slack_webhook.SlackWebhookOperator", { templateFields: ["attachments","blocks","channel","message","proxy","slack_webhook_conn_id","username"] });
 
 export interface SqlToSlackApiFileOperatorArgs {
   /** The SQL query to be executed */
@@ -254,7 +254,7 @@ export interface SqlToSlackApiFileOperatorArgs {
   readonly slack_retry_handlers?: readonly unknown[] | null;
 }
 /** Executes an SQL statement in a given SQL connection and sends the results to Slack API as file. */
-export const SqlToSlackApiFileOperator = pythonOperator<SqlToSlackApiFileOperatorArgs, "sql" | "slack_channels" | "slack_filename" | "slack_initial_comment" | "slack_title" | "slack_conn_id" | "sql_conn_id">("airflow.providers.slack.transfers.sql_to_slack.SqlToSlackApiFileOperator", { templateFields: ["sql","slack_channels","slack_filename","slack_initial_comment","slack_title","slack_conn_id","sql_conn_id"] });
+export const SqlToSlackApiFileOperator = pythonOperator<SqlToSlackApiFileOperatorArgs, "slack_channels" | "slack_conn_id" | "slack_filename" | "slack_initial_comment" | "slack_title" | "sql" | "sql_conn_id">("airflow.providers.slack.transfers.sql_to_slack.SqlToSlackApiFileOperator", { templateFields: ["slack_channels","slack_conn_id","slack_filename","slack_initial_comment","slack_title","sql","sql_conn_id"] });
 
 export interface SqlToSlackWebhookOperatorArgs {
   /** The SQL query to be executed (templated) */
@@ -281,4 +281,4 @@ export interface SqlToSlackWebhookOperatorArgs {
   readonly slack_retry_handlers?: readonly unknown[] | null;
 }
 /** Executes an SQL statement in a given SQL connection and sends the results to Slack Incoming Webhook. */
-export const SqlToSlackWebhookOperator = pythonOperator<SqlToSlackWebhookOperatorArgs, "sql" | "slack_message" | "sql_conn_id">("airflow.providers.slack.transfers.sql_to_slack_webhook.SqlToSlackWebhookOperator", { templateFields: ["sql","slack_message","sql_conn_id"] });
+export const SqlToSlackWebhookOperator = pythonOperator<SqlToSlackWebhookOperatorArgs, "slack_message" | "sql" | "sql_conn_id">("airflow.providers.slack.transfers.sql_to_slack_webhook.SqlToSlackWebhookOperator", { templateFields: ["slack_message","sql","sql_conn_id"] });

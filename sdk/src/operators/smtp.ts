@@ -26,7 +26,7 @@ export interface EmailOperatorArgs {
   readonly custom_headers?: Readonly<Record<string, unknown>> | null;
 }
 /** Sends an email. */
-export const EmailOperator = pythonOperator<EmailOperatorArgs, "to" | "subject" | "html_content" | "from_email" | "files" | "cc" | "bcc" | "mime_subtype" | "mime_charset" | "conn_id" | "custom_headers">("airflow.providers.smtp.operators.smtp.EmailOperator", { templateFields: ["to","subject","html_content","from_email","files","cc","bcc","mime_subtype","mime_charset","conn_id","custom_headers"] });
+export const EmailOperator = pythonOperator<EmailOperatorArgs, "bcc" | "cc" | "conn_id" | "custom_headers" | "files" | "from_email" | "html_content" | "mime_charset" | "mime_subtype" | "subject" | "to">("airflow.providers.smtp.operators.smtp.EmailOperator", { templateFields: ["bcc","cc","conn_id","custom_headers","files","from_email","html_content","mime_charset","mime_subtype","subject","to"] });
 
 export interface SmtpNotifierArgs {
   readonly to: string | readonly string[];

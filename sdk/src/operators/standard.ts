@@ -18,7 +18,7 @@ export interface ApprovalOperatorArgs {
   readonly response_timeout?: PythonTime | null;
 }
 /** Human-in-the-loop Operator that has only 'Approval' and 'Reject' options. */
-export const ApprovalOperator = pythonOperator<ApprovalOperatorArgs, "subject" | "body">("airflow.providers.standard.operators.hitl.ApprovalOperator", { templateFields: ["subject","body"], since: "3.1" });
+export const ApprovalOperator = pythonOperator<ApprovalOperatorArgs, "body" | "subject">("airflow.providers.standard.operators.hitl.ApprovalOperator", { templateFields: ["body","subject"], since: "3.1" });
 
 export interface BaseBranchOperatorArgs {
 }
@@ -40,7 +40,7 @@ export interface BashOperatorArgs {
   readonly cwd?: string | null;
 }
 /** Execute a Bash script, command or set of commands. */
-export const BashOperator = pythonOperator<BashOperatorArgs, "bash_command" | "env" | "cwd">("airflow.providers.standard.operators.bash.BashOperator", { templateFields: ["bash_command","env","cwd"] });
+export const BashOperator = pythonOperator<BashOperatorArgs, "bash_command" | "cwd" | "env">("airflow.providers.standard.operators.bash.BashOperator", { templateFields: ["bash_command","cwd","env"] });
 
 export interface BashSensorArgs {
   /** The command, set of commands or reference to a bash script (must be '.sh') to be executed. */
@@ -203,8 +203,6 @@ export interface ExternalTaskSensorArgs {
   readonly failed_states?: readonly string[] | null;
   /** time difference with the previous execution to look at, the default is the same logical date as the current task or DAG. For yesterday, use [positive!] datetime.timedelta(days=1). Either execution_delta or execution_date_fn can be passed to ExternalTaskSensor, but not both. */
   readonly execution_delta?: PythonTime | null;
-  /** function that receives the current execution's logical date as the first positional argument and optionally any number of keyword arguments available in the context dictionary, and returns the desired logical dates to query. Either execution_delta or execution_date_fn can be passed to ExternalTaskSensor, but not both. */
-  readonly execution_date_fn?: null;
   /** Set to `True` to check if the external task exists (when external_task_id is not None) or check if the DAG to wait for exists (when external_task_id is None), and immediately cease waiting if the external task or DAG does not exist (default value: False). @default false */
   readonly check_existence?: boolean;
   /** (DEPRECATED) use `poke_interval` instead */
@@ -227,7 +225,7 @@ export interface ExternalTaskSensorArgs {
   readonly never_fail?: boolean;
 }
 /** Waits for a different DAG, task group, or task to complete for a specific logical date. */
-export const ExternalTaskSensor = pythonOperator<ExternalTaskSensorArgs, "external_dag_id" | "external_task_id" | "external_task_ids" | "external_task_group_id">("airflow.providers.standard.sensors.external_task.ExternalTaskSensor", { templateFields: ["external_dag_id","external_task_id","external_task_ids","external_task_group_id"] });
+export const ExternalTaskSensor = pythonOperator<ExternalTaskSensorArgs, "external_dag_id" | "external_task_group_id" | "external_task_id" | "external_task_ids">("airflow.providers.standard.sensors.external_task.ExternalTaskSensor", { templateFields: ["external_dag_id","external_task_group_id","external_task_id","external_task_ids"] });
 
 export interface FileSensorArgs {
   /** File or folder name (relative to the base path set within the connection), can be a glob. */
@@ -278,7 +276,7 @@ export interface HITLBranchOperatorArgs {
   readonly response_timeout?: PythonTime | null;
 }
 /** BranchOperator based on Human-in-the-loop Response. */
-export const HITLBranchOperator = pythonOperator<HITLBranchOperatorArgs, "subject" | "body">("airflow.providers.standard.operators.hitl.HITLBranchOperator", { templateFields: ["subject","body"], since: "3.1" });
+export const HITLBranchOperator = pythonOperator<HITLBranchOperatorArgs, "body" | "subject">("airflow.providers.standard.operators.hitl.HITLBranchOperator", { templateFields: ["body","subject"], since: "3.1" });
 
 export interface HITLEntryOperatorArgs {
   /** Headline/subject presented to the user for the interaction task. */
@@ -297,7 +295,7 @@ export interface HITLEntryOperatorArgs {
   readonly response_timeout?: PythonTime | null;
 }
 /** Human-in-the-loop Operator that is used to accept user input through TriggerForm. */
-export const HITLEntryOperator = pythonOperator<HITLEntryOperatorArgs, "subject" | "body">("airflow.providers.standard.operators.hitl.HITLEntryOperator", { templateFields: ["subject","body"], since: "3.1" });
+export const HITLEntryOperator = pythonOperator<HITLEntryOperatorArgs, "body" | "subject">("airflow.providers.standard.operators.hitl.HITLEntryOperator", { templateFields: ["body","subject"], since: "3.1" });
 
 export interface HITLOperatorArgs {
   /** Headline/subject presented to the user for the interaction task. */
@@ -316,7 +314,7 @@ export interface HITLOperatorArgs {
   readonly response_timeout?: PythonTime | null;
 }
 /** Base class for all Human-in-the-loop Operators to inherit from. */
-export const HITLOperator = pythonOperator<HITLOperatorArgs, "subject" | "body">("airflow.providers.standard.operators.hitl.HITLOperator", { templateFields: ["subject","body"], since: "3.1" });
+export const HITLOperator = pythonOperator<HITLOperatorArgs, "body" | "subject">("airflow.providers.standard.operators.hitl.HITLOperator", { templateFields: ["body","subject"], since: "3.1" });
 
 export interface LatestOnlyOperatorArgs {
 }
@@ -462,7 +460,7 @@ export interface TriggerDagRunOperatorArgs {
   readonly openlineage_inject_parent_info?: boolean;
 }
 /** Triggers a DAG run for a specified DAG ID. */
-export const TriggerDagRunOperator = pythonOperator<TriggerDagRunOperatorArgs, "trigger_dag_id" | "trigger_run_id" | "logical_date" | "conf" | "wait_for_completion" | "skip_when_already_exists">("airflow.providers.standard.operators.trigger_dagrun.TriggerDagRunOperator", { templateFields: ["trigger_dag_id","trigger_run_id","logical_date","conf","wait_for_completion","skip_when_already_exists"] });
+export const TriggerDagRunOperator = pythonOperator<TriggerDagRunOperatorArgs, "conf" | "logical_date" | "skip_when_already_exists" | "trigger_dag_id" | "trigger_run_id" | "wait_for_completion">("airflow.providers.standard.operators.trigger_dagrun.TriggerDagRunOperator", { templateFields: ["conf","logical_date","skip_when_already_exists","trigger_dag_id","trigger_run_id","wait_for_completion"] });
 
 export interface WaitSensorArgs {
   /** time length to wait after the task starts before succeeding. */
