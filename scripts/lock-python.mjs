@@ -13,6 +13,7 @@ const locks = {
   "airflow-providers": ["--python-version", "3.11"],
   // No Python above 3.12: that Airflow refuses it.
   "airflow-2.11": ["--python-version", "3.10", "--exclude-newer", "2025-06-30T00:00:00Z"],
+  "airflow-3.4": ["--python-version", "3.11", "--prerelease", "allow"],
   bootstrap: ["--no-deps"],
   zig: ["--no-deps"],
   // Unpacked, never installed: only its shared libraries are used.

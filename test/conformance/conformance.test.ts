@@ -21,7 +21,7 @@ const connections = { given: { type: "http", host: "h", login: "me", extra: { a:
 const env = { AIRFLOW_VAR_GIVEN: variables.given, AIRFLOW_CONN_GIVEN: JSON.stringify({ conn_type: "http", host: "h", login: "me", extra: { a: 1 } }) };
 
 /** Compiles every case as a DAG file of its own. */
-async function compileCases(out: string, coordinator: boolean): Promise<void> {
+async function compileCases(out: string, coordinator: boolean, pack: boolean): Promise<void> {
   const folder = await mkdtemp(path.join(root, ".airloom/conformance-"));
   try {
     const files = await Promise.all(
@@ -32,7 +32,7 @@ async function compileCases(out: string, coordinator: boolean): Promise<void> {
         return file;
       }),
     );
-    const { files: outputs, diagnostics } = await compileDags(files, { root, outDir: out, coordinator });
+    const { files: outputs, diagnostics } = await compileDags(files, { root, outDir: out, coordinator, pack });
     assert.deepEqual(diagnostics, []);
     await writeOutputs(out, outputs);
   } finally {
@@ -53,9 +53,9 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /** Runs every case in a real Airflow and gives what became of them. */
-async function runForReal(coordinator: boolean, settings: Readonly<Record<string, string>>): Promise<Records> {
+async function runForReal(coordinator: boolean, pack: boolean, settings: Readonly<Record<string, string>>): Promise<Records> {
   const out = await mkdtemp(path.join(tmpdir(), "conformance-dags-"));
-  await compileCases(out, coordinator);
+  await compileCases(out, coordinator, pack);
   const airflow = await startAirflow(out, { ...env, ...settings });
   try {
     await patiently(() => airflow.client.waitForDags(names));
@@ -108,17 +108,17 @@ const comparable = ({ state, instances }: Records[string]) => ({
   ),
 });
 
-function conform(title: string, coordinator: boolean, settings: Readonly<Record<string, string>>): void {
+function conform(title: string, coordinator: boolean, settings: Readonly<Record<string, string>>, pack = false): void {
   describe(`${names.length} DAGs in the simulator and in a real Airflow, ${title}`, () => {
     let real: Records;
     before(async function () {
       this.timeout(1_500_000);
       await mkdir(path.join(root, ".airloom"), { recursive: true });
       // CONFORMANCE_REPLAY=1 compares with what Airflow did the last time.
-      const saved = path.join(root, `.airloom/conformance-${coordinator ? "coordinator" : "spawn"}.json`);
+      const saved = path.join(root, `.airloom/conformance-${pack ? "pack" : coordinator ? "coordinator" : "spawn"}.json`);
       if (process.env["CONFORMANCE_REPLAY"]) real = JSON.parse(await readFile(saved, "utf8")) as Records;
       else {
-        real = await runForReal(coordinator, settings);
+        real = await runForReal(coordinator, pack, settings);
         await writeFile(saved, JSON.stringify(real));
       }
     });
@@ -130,9 +130,10 @@ function conform(title: string, coordinator: boolean, settings: Readonly<Record<
   });
 }
 
-conform("with the spawning operator", false, {});
-
-conform("with the tasks that can through the coordinator", true, {
-  AIRFLOW__SDK__COORDINATORS: JSON.stringify({ airloom: { classpath: "airloom_coordinator.NodeCoordinator" } }),
-  AIRFLOW__SDK__QUEUE_TO_COORDINATOR: JSON.stringify({ "airloom-node": "airloom" }),
-});
+const queue = { AIRFLOW__SDK__QUEUE_TO_COORDINATOR: JSON.stringify({ "airloom-node": "airloom" }) };
+const coordinators = (classpath: string) => ({ AIRFLOW__SDK__COORDINATORS: JSON.stringify({ airloom: { classpath } }), ...queue });
+if (process.env["CONFORMANCE_VENV"]) conform("through its own NodeCoordinator", true, coordinators("airflow.sdk.coordinators.node.NodeCoordinator"), true);
+else {
+  conform("with the spawning operator", false, {});
+  conform("with the tasks that can through the coordinator", true, coordinators("airloom_coordinator.NodeCoordinator"));
+}

@@ -25,7 +25,9 @@ export interface RealAirflow {
 }
 
 const root = new URL("../../", import.meta.url).pathname;
-const bin = (name: string) => path.join(root, ".venv/bin", name);
+/** CONFORMANCE_VENV names another Airflow than the project's. */
+const venv = process.env["CONFORMANCE_VENV"] ?? ".venv";
+const bin = (name: string) => path.join(root, venv, "bin", name);
 
 /** Starts Airflow on a copy of a folder of compiled DAGs. */
 export async function startAirflow(dags: string, extra: Readonly<Record<string, string>> = {}): Promise<RealAirflow> {
@@ -62,7 +64,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     // Airflow looks there for the coordinator.
     PYTHONPATH: path.join(home, "dags"),
     NODE_PATH: path.join(root, "node_modules"),
-    PATH: `${path.join(root, ".venv/bin")}:${process.env["PATH"] ?? ""}`,
+    PATH: `${path.join(root, venv, "bin")}:${process.env["PATH"] ?? ""}`,
     HOME: home,
     ...extra,
   };

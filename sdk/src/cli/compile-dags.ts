@@ -13,6 +13,7 @@ interface Options {
   readonly watch?: true;
   readonly target?: string;
   readonly json?: true;
+  readonly pack?: true;
 }
 
 /** The DAG files that paths name: files themselves, and `*.dag.ts` in folders. */
@@ -82,7 +83,7 @@ function report(
 
 async function main(paths: readonly string[], options: Options): Promise<void> {
   if (options.target !== undefined && !isTarget(options.target)) throw new Error(`--target ${options.target} is none of ${targets.join(", ")}`);
-  const compiler = openCompiler({ root: process.cwd(), outDir: path.resolve(options.out), target: options.target });
+  const compiler = openCompiler({ root: process.cwd(), outDir: path.resolve(options.out), target: options.target, pack: options.pack });
   const first = await compileOnce(compiler, paths, options);
   process.exitCode = first.code;
   if (!options.watch) return;
@@ -135,6 +136,7 @@ const program = new Command("compile-dags")
     "--target <version>",
     `the oldest Airflow that the DAGs must run on: ${targets.join(", ")} (default: package.json's airloom.target, else ${defaultTarget})`,
   )
+  .option("--pack", "also write <dag>.min.mjs, for the NodeCoordinator of Airflow 3.4")
   .option("--json", "one line of JSON for each compilation instead of text")
   .action((paths: string[], options: Options) => main(paths, options));
 await program.parseAsync().catch(fail);

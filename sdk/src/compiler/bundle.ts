@@ -93,6 +93,13 @@ export async function bundleRuntime(entry: string): Promise<OutputFile[]> {
   return (result.outputFiles ?? []).map((file) => ({ name: path.basename(file.path), text: file.text }));
 }
 
+/** A program with all that it needs in one file, runtime included. */
+export async function bundleWhole(root: string, entry: string, external: readonly string[]): Promise<string> {
+  const stdin = { contents: entry, resolveDir: root, sourcefile: "pack.entry.ts", loader: "ts" } as const;
+  const result = await build({ ...commonOptions(root, external), stdin, minify: true });
+  return result.outputFiles![0]!.text;
+}
+
 /** The bundle of a DAG's tasks and those of the threads and children they start, with source maps; and all sources in them. */
 export async function bundleForRunning(
   root: string,

@@ -8,6 +8,7 @@ import { emitPython, markerFor } from "./emit-python.ts";
 import type { BuiltDag } from "../authoring/dag.ts";
 import { type DagGraph, deepFreeze } from "../ir/ir.ts";
 import { findUp } from "./find-up.ts";
+import { packForCoordinator } from "./pack.ts";
 import { loadDag, type LoadedDag, throwSite } from "./load.ts";
 import { readProject, type ProjectSettings } from "./project.ts";
 import { defaultTarget, type Target } from "./target.ts";
@@ -30,6 +31,8 @@ export interface CompileOptions {
   readonly target?: Target | undefined;
   /** Whether tasks may run through Airflow's coordinator. @default "airloom.coordinator" of package.json */
   readonly coordinator?: boolean | undefined;
+  /** Whether to pack `<dag>.min.mjs` for the NodeCoordinator of Airflow 3.4 as well. @default false */
+  readonly pack?: boolean | undefined;
 }
 
 /** Compiles DAG files again and again; what a change did not touch is not made anew. */
@@ -45,7 +48,7 @@ const helpers = ["airloom_runtime.py", "airloom_values.py", "airloom_process.py"
 export const compileDags = (files: readonly string[], options: CompileOptions): Promise<Compiled> => openCompiler(options).compile(files);
 
 /** Opens a compiler that keeps what it has read. */
-export function openCompiler({ root, outDir, target, coordinator }: CompileOptions): Compiler {
+export function openCompiler({ root, outDir, target, coordinator, pack }: CompileOptions): Compiler {
   const known = new Map<string, OneResult>();
   const typeReaders = new Map<string | undefined, TypeReader>();
   let runtime: Promise<OutputFile[]> | undefined;
@@ -53,7 +56,7 @@ export function openCompiler({ root, outDir, target, coordinator }: CompileOptio
     async compile(files, changed) {
       const given = await readProject(root);
       const project = { ...given, coordinator: coordinator ?? given.coordinator };
-      const context = { root, outDir, project, target: target ?? project.target ?? defaultTarget };
+      const context = { root, outDir, project, pack: pack ?? false, target: target ?? project.target ?? defaultTarget };
       const isStale = (file: string) => {
         const before = known.get(file);
         return !before || !changed || before.diagnostics.length > 0 || before.sources.some((source) => changed.has(source));
@@ -100,6 +103,7 @@ interface Context {
   readonly root: string;
   readonly outDir: string;
   readonly project: ProjectSettings;
+  readonly pack: boolean;
   readonly target: Target;
 }
 
@@ -143,7 +147,16 @@ async function finish({ file, loaded, diagnostics }: LoadedFile, typesOf: (file:
   const source = path.relative(root, file).replaceAll(path.sep, "/");
   const { files: bundles, sources } = await bundleForRunning(root, outDir, graph.id, entryFor(file, schemas, types.conf), project.external);
   const python = emitPython({ graph, conf: types.conf, doc: types.doc, taskDocs, source, bundle: `${graph.id}.mjs`, target, root });
-  return { files: [{ name: `${graph.id}.py`, text: python }, ...bundles.map((bundle) => marked(bundle, source))], diagnostics, sources, dagId: graph.id, file };
+  const nodeTasks = graph.tasks.filter((task) => task.kind !== "operator" && task.kind !== "items").map((task) => task.id);
+  const whole = () => entryFor(file, schemas, types.conf).replace("airloom:runtime", path.join(here, "../runtime/serve.ts").replaceAll(path.sep, "/"));
+  const packed = context.pack ? [await packForCoordinator(root, graph.id, nodeTasks, whole(), project.external)] : [];
+  return {
+    files: [{ name: `${graph.id}.py`, text: python }, ...bundles.map((bundle) => marked(bundle, source)), ...packed],
+    diagnostics,
+    sources,
+    dagId: graph.id,
+    file,
+  };
 }
 
 function build({ dag, locate }: LoadedDag, diagnostics: Diagnostic[], file: string): BuiltDag | undefined {

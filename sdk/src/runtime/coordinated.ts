@@ -40,9 +40,10 @@ export async function serveCoordinated(
     const line = { timestamp: new Date().toISOString(), level: level === "warn" ? "warning" : level, event, logger: "task", ...fields };
     logSocket.write(`${JSON.stringify(line)}\n`);
   };
-  const startup = (await supervisor.startup) as unknown as Startup;
-  const run = new CoordinatedRun(dag.build(), conf, startup, supervisor, log);
-  const end = await run.execute(schemas, signal);
+  const first = await supervisor.startup;
+  const run = () => new CoordinatedRun(dag.build(), conf, first as unknown as Startup, supervisor, log).execute(schemas, signal);
+  // The DAGs are in the Python files; the bundle has only the tasks.
+  const end = first.type === "DagFileParseRequest" ? { type: "DagFileParsingResult", fileloc: first["file"], serialized_dags: [] } : await run();
   // The answer to the last message says that it arrived; without one Airflow has gone, and will find out by itself.
   await Promise.race([supervisor.ask(end).catch(() => undefined), new Promise((done) => setTimeout(done, 5000))]);
   await Promise.all([commSocket, logSocket].map((socket) => new Promise<void>((done) => socket.end(done))));

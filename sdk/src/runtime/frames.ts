@@ -16,7 +16,7 @@ export class SupervisorError extends Error {
 
 /** The conversation with the supervisor: frames of a four-byte length and msgpack (schema 2026-06-16). */
 export interface Supervisor {
-  /** The first message: what to run. */
+  /** The first message: what to run, or from Airflow 3.4 the question which DAGs are in the bundle. */
   readonly startup: Promise<Message>;
   /** Sends a request and gives its answer, undefined for an empty one. */
   ask(message: Message): Promise<Message | undefined>;
@@ -36,7 +36,7 @@ export function speak(socket: Socket): Supervisor {
   const startup = new Promise<Message>((resolve) => (begin = resolve));
   const onFrame = (frame: Uint8Array) => {
     const [id, body, error] = decode(frame) as [number, Message | null | undefined, Message | null | undefined];
-    if (body?.type === "StartupDetails") return begin(body);
+    if (body?.type === "StartupDetails" || body?.type === "DagFileParseRequest") return begin(body);
     const request = waiting.get(id);
     waiting.delete(id);
     const failure = error ?? (body?.type === "ErrorResponse" ? body : undefined);
