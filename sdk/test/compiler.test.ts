@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -43,6 +43,26 @@ describe("compile-dags, case by case", () => {
       diagnostics.map(({ code }) => code),
       ["AL106"],
     );
+  }).timeout(30_000);
+
+  it("knows the pools that package.json lists, and refuses settings there that it does not know", async () => {
+    await mkdir(path.join(root, ".airloom"), { recursive: true });
+    const folder = await mkdtemp(path.join(root, ".airloom/pools-"));
+    try {
+      const file = path.join(folder, "x.dag.ts");
+      await writeFile(file, (await readFile(path.join(cases, "sensor-and-placement", "input.dag.ts"), "utf8")).replace('"small"', '"smal"'));
+      const settings = async (airloom: object) => writeFile(path.join(folder, "package.json"), JSON.stringify({ type: "module", airloom }));
+      await settings({ pools: ["small"] });
+      const { diagnostics } = await compileDags([file], { root: folder, outDir: folder });
+      assert.deepEqual(
+        diagnostics.map(({ code, message }) => `${code} ${message}`),
+        ['AL110 pool "smal" is none of the project\'s: small, default_pool'],
+      );
+      await settings({ targt: "3.0" });
+      await assert.rejects(compileDags([file], { root: folder, outDir: folder }), /"airloom" in .*package\.json.*targt/);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   }).timeout(30_000);
 
   it("has a section in docs/diagnostics.md for each code", async () => {

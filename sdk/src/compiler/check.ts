@@ -135,7 +135,9 @@ function checkRules(graph: DagGraph): Diagnostic[] {
     if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") {
       const lacks = coordinatorLacks(graph, task);
       if (lacks)
-        return [{ code: "AL402", message: `"${task.id}" is to run through the coordinator, which has no ${lacks}: leave transport out`, at: task.placedAt }];
+        return [
+          { code: "AL402", message: `"${task.id}" is to run through the coordinator, which cannot give it ${lacks}: leave transport out`, at: task.placedAt },
+        ];
     }
     return [];
   });

@@ -72,7 +72,7 @@ export function taskLines(task: TaskNode, doc: string | undefined, names: Names)
   const shared = [
     ...settingArguments(settings, names).map(([name, value]) => `${name}=${value}`),
     ...(settings.params === undefined ? [] : [`params=${literal(settings.params)}`]),
-    ...(settings.instanceName === undefined ? [] : [`map_index_template=${literal(instanceName(settings.instanceName))}`]),
+    ...(settings.instanceName === undefined ? [] : [`map_index_template=${literal(instanceName(task, settings.instanceName))}`]),
     ...(task.triggerRule === "all_success" ? [] : [`trigger_rule=${literal(task.triggerRule)}`]),
     ...(task.inlets.length === 0 ? [] : [`inlets=[${task.inlets.map((asset) => assetText(asset, names)).join(", ")}]`]),
     ...(task.outlets.length === 0 ? [] : [`outlets=[${task.outlets.map((asset) => assetText(asset, names)).join(", ")}]`]),
@@ -86,7 +86,11 @@ export function taskLines(task: TaskNode, doc: string | undefined, names: Names)
   return [`${head}.partial(`, ...lines, ...own.long.map((line) => `    ${line}`), `).${expandCall(task, names)}`];
 }
 
-const instanceName = (given: string) => (given.includes("{{") ? given : `{{ task.inputs[${JSON.stringify(given).replaceAll('"', "'")}] }}`);
+/** The Jinja that names an instance by one of its inputs. */
+function instanceName(task: TaskNode, given: string): string {
+  if (given.includes("{{")) return given;
+  return task.kind === "operator" ? `{{ task.${given} }}` : `{{ task.inputs[${JSON.stringify(given).replaceAll('"', "'")}] }}`;
+}
 
 function ownArguments(task: TaskNode, names: Names): { className: string; options: string[]; long: string[] } {
   if (task.kind === "items") return { className: names.use("Items"), options: [`values=${expression(task.values, names)}`], long: [] };
