@@ -122,7 +122,8 @@ class _Rendered:
 class _NodeOperator(_Rendered):
     """What all tasks with a TypeScript function share."""
 
-    template_fields = ("inputs", "each", "each_2", "each_3", "each_4")
+    # What a task is mapped over is resolved by Airflow before it runs.
+    template_fields = ("inputs",)
     template_fields_renderers = {"inputs": "json"}
 
     def _set_up(self, bundle: str, inputs: dict | None, axes: list | None, each: tuple) -> None:

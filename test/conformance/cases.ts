@@ -63,7 +63,8 @@ function look(key: string): number {
   appendFileSync(file, ".");
   return before + 1;
 }
-const wait = sensor("wait", { pokeInterval: "1s", timeout: "60s" }, async (input: { looks: number }, { run }) => {
+// Shorter intervals race with the end of the process before: Airflow then takes the task for lost.
+const wait = sensor("wait", { pokeInterval: "4s", timeout: "60s" }, async (input: { looks: number }, { run }) => {
   const seen = look(`${run.runId}-${run.taskId}-${run.mapIndex}`);
   return seen < input.looks ? notYet(`look ${seen}`) : { looks: seen };
 });
