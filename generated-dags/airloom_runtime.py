@@ -73,6 +73,7 @@ ELSEWHERE = {
     **{name: ("airloom_assets",) for name in ("Asset", "AssetAlias", "AssetAll", "AssetAny")},
     **{name: ("airflow.sdk",) for name in ("AssetWatcher", "AsyncCallback", "DeadlineAlert", "DeadlineReference")},
     "Label": ("airflow.sdk", "airflow.utils.edgemodifier"),
+    **{name: ("airloom_containers",) for name in ("NodeContainer", "NodePod")},
     "AssetOrTimeSchedule": ("airflow.sdk", "airflow.timetables.assets", "airloom_assets"),
     "CronDataIntervalTimetable": ("airflow.sdk", "airflow.timetables.interval"),
     "CronTriggerTimetable": ("airflow.sdk", "airflow.timetables.trigger"),
@@ -136,14 +137,22 @@ class _NodeOperator(_Rendered):
         if getattr(self, "_node", None):
             self._node.stop()
 
-    def _run(self, kind: str, context: Any) -> dict:
+    def _given(self) -> dict:
+        """The input: what stays the same, and what this instance is mapped over."""
         given = dict(self.inputs)
         for axis, value in zip(self.axes, (self.each, self.each_2, self.each_3, self.each_4)):
             given.update(plain(value) if axis is None else {axis: plain(value)})
         # The name of a mapped instance is rendered from these once it has run.
         self.inputs = given
+        return given
+
+    def _run(self, kind: str, context: Any) -> dict:
+        given = self._given()
         self._node = NodeProcess(self.bundle, self.log, f"the task {self.task_id}", context)
-        outcome = self._node.run({"taskId": self.task_id, "kind": kind, "input": given})
+        return self._settled(self._node.run({"taskId": self.task_id, "kind": kind, "input": given}))
+
+    def _settled(self, outcome: dict) -> dict:
+        """A skip or a failure as Airflow's exception; anything else as it is."""
         if outcome["type"] == "skipped":
             self.log.info("Skipped: %s", outcome["message"])
             raise AirflowSkipException(outcome["message"])

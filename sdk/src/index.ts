@@ -15,6 +15,7 @@ export { isNotYet, type NotYet, notYet, Skip, TerminalError } from "./authoring/
 export { datetime, type Notifier, notifier, type PythonTime, timedelta, type Trigger, trigger } from "./authoring/python-object.ts";
 export { chain, cross } from "./authoring/order.ts";
 export { type Input, type Ref, xcom } from "./authoring/ref.ts";
+export { container, pod, type RunInOption } from "./authoring/run-in.ts";
 export { assetsOrTime, cron, type CronOptions, every, type ScheduleOption, type Timezone } from "./authoring/schedule.ts";
 export { type Branch, branch, sensor, shortCircuit, type ShortCircuitOptions, type Task, task } from "./authoring/task.ts";
 export { jinja, template } from "./authoring/template.ts";

@@ -31,12 +31,12 @@ except ImportError:
 CODE = {
     "_task_type", "task_type", "_task_module", "_operator_name", "template_fields", "template_fields_renderers", "template_ext", "ui_color", "ui_fgcolor",
     "_operator_extra_links", "operator_extra_links", "inputs", "each", "each_2", "each_3", "each_4", "values", "trigger_args", "op_args", "op_kwargs",
-    "python_callable_name", "templates_dict", "is_setup_defaults", "_is_sensor", "is_sensor", "language", "_logger_name",
+    "python_callable_name", "templates_dict", "command", "cmds", "arguments", "environment", "env_vars", "is_setup_defaults", "_is_sensor", "is_sensor", "language", "_logger_name",
 }  # fmt: skip
 FILE = {"fileloc", "relative_fileloc", "_processor_dags_folder"}
 # Airflow 2 keeps the source of a callback; that there is one is compared apart.
 CALLBACKS = {f"on_{event}_callback" for event in ("execute", "success", "failure", "retry", "skipped")}
-OURS = {"NodeTask", "NodeSensor", "NodeBranch", "NodeShortCircuit", "Items", "WaitForTrigger", "CoordinatedTask"}
+OURS = {"NodeTask", "NodeSensor", "NodeBranch", "NodeShortCircuit", "Items", "WaitForTrigger", "NodeContainer", "NodePod"}
 # An expression of ours and a Jinja template mean the same: both are resolved when the task runs.
 RESOLVED = {"env": 1, "conf": 1}
 
@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
 
 def task_facts(task: dict, by_hand: bool) -> dict:
     task = plain(task)
-    ours = (task.get("task_type") or task.get("_task_type")) in OURS or (by_hand and task.get("_task_module", "").split(".")[-1] in ("python", "sensor", "short_circuit", "branch_python"))
+    ours = (task.get("task_type") or task.get("_task_type")) in OURS or (by_hand and ".decorators." in task.get("_task_module", ""))
     facts = {key: value for key, value in task.items() if not (ours and key in CODE) and key not in CALLBACKS and value not in ({}, [])}
     if ours:
         # A sensor of ours is one of Airflow's: it says so by its mode and times.

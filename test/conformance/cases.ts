@@ -9,8 +9,10 @@ import {
   type Dag,
   dag,
   type DagOptions,
+  datetime,
   each,
   group,
+  type Json,
   jinja,
   mapGroup,
   notYet,
@@ -21,11 +23,16 @@ import {
   task,
   template,
   TerminalError,
+  trigger,
+  waitFor,
   xcom,
   zip,
 } from "airloom";
-import { EmptyOperator } from "airloom/operators/standard.ts";
+import { BashOperator, EmptyOperator } from "airloom/operators/standard.ts";
 import { triggerRules, type TriggerRule } from "airloom/ir/ir.ts";
+
+/** What the simulator is told that Airflow's own operators give, by case and task. */
+export const stubs: Record<string, Record<string, Json | ((input: never) => Json)>> = {};
 
 /** DAGs that must end alike in the simulator and in a real Airflow: the state and the XComs of every task instance. */
 export const cases: Record<string, Dag> = {};
@@ -339,6 +346,31 @@ add("sensor_throws", () => {
   broken({});
 });
 add("empty_operators", () => chain(EmptyOperator("a", {}), ok({}), EmptyOperator("b", {}, { triggerRule: "all_done" })));
+// References in fields that Airflow's own operators render.
+add("operator_with_references", () => {
+  const found = give({ value: { name: "Ada $HOME `x`", n: 2 } }) as unknown as Ref<{ name: string; n: number }>;
+  const shell = BashOperator<string>("shell", {
+    bash_command: 'echo "$NAME/$N"',
+    env: { NAME: found.name, N: template`${found.n}/${template`x`}` },
+    append_env: true,
+  });
+  say({ value: shell });
+});
+stubs["operator_with_references"] = { shell: ({ env }: { env: { NAME: string; N: string } }) => `${env.NAME}/${env.N}` };
+add("operator_mapped", () =>
+  say({ value: BashOperator.expand("shell", { bash_command: ["echo 1", "echo 2", "exit 99"] }, {}) }, { triggerRule: "none_failed" }),
+);
+stubs["operator_mapped"] = {
+  shell: ({ bash_command }: { bash_command: string }) => {
+    if (bash_command === "exit 99") throw new Skip("Bash ended with 99");
+    return bash_command.slice(5);
+  },
+};
+add("operator_trigger", () => {
+  const past = trigger("airflow.providers.standard.triggers.temporal.DateTimeTrigger", { moment: datetime("2026-01-01T06:00:00Z") });
+  say({ value: waitFor<string>("until", past, {}) });
+});
+stubs["operator_trigger"] = { until: "2026-01-01T06:00:00+00:00" };
 add("asset_events", () => {
   const made = asset("conformance-asset");
   const load = task("load", { outlets: [made] }, async (_: object, { emit }) => {

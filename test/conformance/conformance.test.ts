@@ -8,7 +8,7 @@ import { openTypes, type Schema } from "airloom/compiler/types.ts";
 import { compileDags } from "airloom/compiler/compile.ts";
 import { writeOutputs } from "airloom/compiler/write.ts";
 import { nameOf, simulate } from "airloom/testing/simulate.ts";
-import { cases } from "./cases.ts";
+import { cases, stubs } from "./cases.ts";
 import { type InstanceRecord, type Records, startAirflow } from "./real-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -93,7 +93,13 @@ reader.load([casesFile]);
 const types = reader.read(casesFile, undefined, []);
 
 async function runSimulated(name: string): Promise<Records[string]> {
-  const run = await simulate(cases[name]!, { variables, connections, schemas: schemasOf(cases[name]!), runId: `${name}-${process.pid}-${Date.now()}` });
+  const run = await simulate(cases[name]!, {
+    variables,
+    connections,
+    stubs: stubs[name] ?? {},
+    schemas: schemasOf(cases[name]!),
+    runId: `${name}-${process.pid}-${Date.now()}`,
+  });
   const instances = run.tasks.map((task): [string, InstanceRecord] => [nameOf(task), { state: task.state, tries: task.tries, xcoms: task.xcoms }]);
   return { state: run.state, instances: Object.fromEntries(instances) };
 }

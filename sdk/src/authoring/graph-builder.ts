@@ -132,7 +132,7 @@ export function placeTask<O>({ name, spec, options, placement, over, definedAt, 
     const node: TaskNode =
       own.kind === "operator"
         ? { ...common, kind: "operator", operator: own.operator, since: own.since, upstream: [] }
-        : { ...common, kind: own.kind, inputs: own.inputs, arms: undefined, transport: given.transport, upstream: [] };
+        : { ...common, kind: own.kind, inputs: own.inputs, arms: undefined, transport: given.transport, runIn: given.runIn, upstream: [] };
     const used = usedTasks(open, node);
     add(open, { ...node, upstream: mergeEdges([...used.map((used) => ({ id: used, label: undefined })), ...after]) }, placedAt);
     if (own.kind !== "operator") open.code.set(id, { handler: own.code as PlacedCode["handler"], functions });

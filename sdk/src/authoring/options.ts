@@ -5,6 +5,7 @@ import type { TaskContext } from "./context.ts";
 import { type Duration, secondsOf } from "./duration.ts";
 import type { Edgeable } from "./edges.ts";
 import type { Json } from "./json.ts";
+import type { RunInOption } from "./run-in.ts";
 import { type Notifier, pythonObjectOf } from "./python-object.ts";
 
 /** What a callback is told of the task it belongs to. */
@@ -72,6 +73,8 @@ export interface TaskOptions extends TaskDefaults {
   readonly onSkipped?: CallbackOption;
   /** How Airflow reaches Node. @default what the compiler finds best for the target */
   readonly transport?: Transport;
+  /** An image to run in: `container(…)` or `pod(…)`. @default Airflow's worker */
+  readonly runIn?: RunInOption;
 }
 
 /** How a sensor waits. */

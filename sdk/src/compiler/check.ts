@@ -132,6 +132,8 @@ function checkRules(graph: DagGraph): Diagnostic[] {
       return [{ code: "AL108", message: `"${task.id}" follows the setup "${setup.id}" and so must have triggerRule "all_success"`, at: task.placedAt }];
     if (task.triggerRule === "always" && task.groupId !== undefined && mapped.has(task.groupId))
       return [{ code: "AL108", message: `"${task.id}" in a mapped group cannot have triggerRule "always": use "all_done"`, at: task.placedAt }];
+    if (task.kind !== "operator" && task.kind !== "items" && task.kind !== "task" && task.runIn)
+      return [{ code: "AL111", message: `"${task.id}" is a ${task.kind}; only plain tasks run in an image: leave runIn out`, at: task.placedAt }];
     if (task.kind !== "operator" && task.kind !== "items" && task.transport === "coordinator") {
       const lacks = coordinatorLacks(graph, task);
       if (lacks)

@@ -66,6 +66,8 @@ export function callbackArguments(callbacks: Callbacks, taskId: string | null, n
 
 const classes = { task: "NodeTask", sensor: "NodeSensor", branch: "NodeBranch", shortCircuit: "NodeShortCircuit" } as const;
 
+const images = { container: "NodeContainer", pod: "NodePod" } as const;
+
 /** The lines that make one task. */
 export function taskLines(task: TaskNode, doc: string | undefined, names: Names): string[] {
   const { settings, mapping } = task;
@@ -103,12 +105,19 @@ function ownArguments(task: TaskNode, names: Names): { className: string; option
     "bundle=BUNDLE",
     // The queue that Airflow's coordinator for Node serves; where there is none, the operator starts Node itself.
     ...(task.transport === "coordinator" ? [`queue=${names.use("NODE_QUEUE")}`] : []),
+    ...(task.runIn ? [`image=${literal(task.runIn.image)}`] : []),
+    ...(task.runIn?.folder === undefined ? [] : [`folder=${literal(task.runIn.folder)}`]),
+    ...Object.entries(task.runIn?.args ?? {}).map(([key, value]) => `${key}=${literal(value)}`),
     ...(task.arms ? [`arms=${literal(task.arms)}`] : []),
     ...(task.settings.respectTriggerRules ? ["ignore_downstream_trigger_rules=False"] : []),
     ...(task.settings.waiting !== undefined && task.settings.waiting !== "reschedule" ? [`waiting=${literal(task.settings.waiting)}`] : []),
     ...(task.mapping ? [`axes=${literal(task.mapping.map((axis) => axis.input ?? null))}`] : []),
   ];
-  return { className: names.use(classes[task.kind]), options, long: inputs.length > 0 ? ["inputs={", ...inputs, "},"] : [] };
+  return {
+    className: names.use(task.runIn ? images[task.runIn.kind] : classes[task.kind]),
+    options,
+    long: inputs.length > 0 ? ["inputs={", ...inputs, "},"] : [],
+  };
 }
 
 function expandCall(task: TaskNode, names: Names): string {

@@ -57,7 +57,7 @@ const reserved = [
   ..."Asset AssetAlias AssetAll AssetAny AssetOrTimeSchedule AssetWatcher AsyncCallback BUNDLE CronDataIntervalTimetable CronTriggerTimetable DAG DeadlineAlert DeadlineReference Items".split(
     " ",
   ),
-  ..."Label MultipleCronTriggerTimetable NodeBranch NodeSensor NodeShortCircuit NodeTask NODE_QUEUE Param TaskGroup WaitForTrigger conf datetime item jinja mapped_group node_callback result run".split(
+  ..."Label NodeContainer NodePod MultipleCronTriggerTimetable NodeBranch NodeSensor NodeShortCircuit NodeTask NODE_QUEUE Param TaskGroup WaitForTrigger conf datetime item jinja mapped_group node_callback result run".split(
     " ",
   ),
   ..."text timedelta timezone xcom zipped dag".split(" "),

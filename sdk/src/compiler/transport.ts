@@ -21,6 +21,7 @@ const isNodeTask = (task: TaskNode): task is NodeTaskNode => task.kind !== "oper
 /** What a task needs that the coordinator cannot give, or undefined. */
 export function coordinatorLacks(graph: DagGraph, task: NodeTaskNode): string | undefined {
   const settings = effectiveSettings(graph, task);
+  if (task.runIn) return "an image to run in";
   if (Object.keys(task.callbacks).length > 0) return "callbacks";
   if (settings.timeoutSeconds !== undefined) return "a timeout";
   if (settings.params !== undefined) return "params of its own";

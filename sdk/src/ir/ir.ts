@@ -113,6 +113,14 @@ interface Placed {
 /** How Airflow reaches Node: an operator that starts it, or Airflow's own coordinator (3.3 and newer). */
 export type Transport = "spawn" | "coordinator";
 
+/** Where a task runs instead of on Airflow's worker: an image with Node and the compiled DAGs, and what else its operator is given. */
+export interface RunIn {
+  readonly kind: "container" | "pod";
+  readonly image: string;
+  readonly folder: string | undefined;
+  readonly args: Readonly<Record<string, Json>>;
+}
+
 /** A task whose body is a TypeScript function. */
 export interface NodeTaskNode extends Placed {
   readonly kind: "task" | "sensor" | "branch" | "shortCircuit";
@@ -121,6 +129,7 @@ export interface NodeTaskNode extends Placed {
   readonly arms: Readonly<Record<string, readonly string[]>> | undefined;
   /** What the author asked for; the compiler chooses where nothing is. */
   readonly transport: Transport | undefined;
+  readonly runIn: RunIn | undefined;
 }
 
 /** A task that is an operator of Airflow's or a provider's. */

@@ -1,5 +1,6 @@
 import type { Dag } from "../authoring/dag.ts";
-import { socketChannel } from "./channel.ts";
+import { socketChannel, type StartMessage } from "./channel.ts";
+import { serveStandalone } from "./standalone.ts";
 import { runTask, type TaskSchemas } from "./run-task.ts";
 
 /** What SIGTERM leaves a handler to end by itself, before the process exits anyway. */
@@ -11,6 +12,8 @@ export async function serve(dag: Dag, schemas: TaskSchemas, conf: Readonly<Recor
   const option = (name: string) => process.argv.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
   const [comm, logs] = [option("comm"), option("logs")];
   if (comm !== undefined && logs !== undefined) return underCoordinator(dag, schemas, conf, comm, logs);
+  const standalone = process.env["AIRLOOM_START"];
+  if (standalone !== undefined) return inImage(dag, schemas, JSON.parse(standalone) as StartMessage);
   if (fd === undefined) {
     console.error(`This bundle holds the tasks of ${dag.id}; Airflow starts it. To try the DAG: airflow dags test ${dag.id}`);
     process.exitCode = 2;
@@ -35,6 +38,17 @@ export async function serve(dag: Dag, schemas: TaskSchemas, conf: Readonly<Recor
   if (lost) killGroup();
   await channel.end(outcome);
   // A handler's forgotten timer or socket must not keep a finished task running.
+  process.exit(0);
+}
+
+async function inImage(dag: Dag, schemas: TaskSchemas, start: StartMessage): Promise<void> {
+  delete process.env["AIRLOOM_START"];
+  const abort = new AbortController();
+  process.on("SIGTERM", () => {
+    abort.abort(new Error("the container was ended (SIGTERM)"));
+    setTimeout(() => process.exit(143), graceMs + 1000).unref();
+  });
+  await serveStandalone(dag, schemas, start, abort.signal);
   process.exit(0);
 }
 
