@@ -92,6 +92,12 @@ describe("tasks in a real Airflow", () => {
     assert.match(output, /the task's result is not JSON/);
   });
 
+  it("call callbacks with what happened, and what they need of Airflow", () => {
+    assert.match(output, /told of happy: execute running {2}from Airflow/);
+    assert.match(output, /told of happy: success success {2}from Airflow/);
+    assert.match(output, /told of unhappy: failure failed as planned from Airflow/);
+  });
+
   it("run sensors", () => assert.deepEqual(result.xcoms["look.return_value"], { found: "it" }));
 
   it("leave no process behind", async () => {

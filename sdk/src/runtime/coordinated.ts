@@ -40,8 +40,11 @@ export async function serveCoordinated(
     const line = { timestamp: new Date().toISOString(), level: level === "warn" ? "warning" : level, event, logger: "task", ...fields };
     logSocket.write(`${JSON.stringify(line)}\n`);
   };
+  // Airflow now tells its API server that the task runs: meanwhile the DAG is built.
+  const built = dag.build();
+  const topology = topologyOf(built.graph);
   const first = await supervisor.startup;
-  const run = () => new CoordinatedRun(dag.build(), conf, first as unknown as Startup, supervisor, log).execute(schemas, signal);
+  const run = () => new CoordinatedRun(built, topology, conf, first as unknown as Startup, supervisor, log).execute(schemas, signal);
   // The DAGs are in the Python files; the bundle has only the tasks.
   const end = first.type === "DagFileParseRequest" ? { type: "DagFileParsingResult", fileloc: first["file"], serialized_dags: [] } : await run();
   // The answer to the last message says that it arrived; without one Airflow has gone, and will find out by itself.
@@ -57,9 +60,9 @@ class CoordinatedRun {
   readonly #supervisor: Supervisor;
   readonly #log: Asking["log"];
 
-  constructor(built: BuiltDag, conf: Readonly<Record<string, unknown>>, startup: Startup, supervisor: Supervisor, log: Asking["log"]) {
+  constructor(built: BuiltDag, topology: Topology, conf: Readonly<Record<string, unknown>>, startup: Startup, supervisor: Supervisor, log: Asking["log"]) {
     this.#built = built;
-    this.#topology = topologyOf(built.graph);
+    this.#topology = topology;
     this.#conf = conf;
     this.#startup = startup;
     this.#supervisor = supervisor;
@@ -90,10 +93,15 @@ class CoordinatedRun {
     } catch (error) {
       return this.#failed(true, (error as Error).message);
     }
-    await this.#supervisor.ask({ type: "SetRenderedFields", rendered_fields: { inputs: input } });
+    // What Airflow shows of the input is stored beside the task's work, and has arrived before its end.
+    const shown = this.#supervisor
+      .ask({ type: "SetRenderedFields", rendered_fields: { inputs: input } })
+      .catch((error: Error) => this.#log("warn", error.message));
     const start: StartMessage = { type: "start", taskId: task.id, kind: task.kind, input, run: this.#runInfo(params) };
     const outcome = await runBuilt(this.#built, schemas, start, { log: this.#log, request: (name, args) => this.#request(name, args) }, signal);
-    return this.#end(task, outcome, input);
+    const end = await this.#end(task, outcome, input);
+    await shown;
+    return end;
   }
 
   #runInfo(params: Readonly<Record<string, Json>>): StartMessage["run"] {

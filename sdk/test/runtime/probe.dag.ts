@@ -1,4 +1,4 @@
-import { dag, notYet, sensor, Skip, task, template, TerminalError } from "airloom";
+import { type Callback, dag, notYet, sensor, Skip, task, template, TerminalError } from "airloom";
 
 export interface Conf {
   /** @default "plain" */
@@ -52,7 +52,17 @@ let looks = 0;
 const look = sensor("look", {}, async (input: { wanted: string }) => (looks++ < 0 ? notYet("never") : { found: input.wanted }));
 
 /** Tries the runtime. */
-export default dag<Conf>("probe", { schedule: null }, ({ conf }) => {
+const tell: Callback = async ({ event, state, error }, { log, run, getVariable }) => {
+  log.info(`told of ${run.taskId || "the DAG"}: ${event} ${state} ${error ?? ""} ${(await getVariable("probe_in")) ?? ""}`);
+};
+const happy = task("happy", { onExecute: tell, onSuccess: tell }, async () => 1);
+const unhappy = task("unhappy", { onFailure: tell }, async (): Promise<null> => {
+  throw new TerminalError("as planned");
+});
+
+export default dag<Conf>("probe", { schedule: null, onFailure: tell }, ({ conf }) => {
+  happy({});
+  unhappy({});
   const echoed = echo({ text: conf.text, list: [1, 2] });
   join({ joined: template`${echoed.text}/${echoed.list.at(1)}`, third: echoed.list.at(0), deep: echoed.nested.deep.at(2) });
   platform({ name: "x" });
