@@ -28,11 +28,15 @@ import {
   xcom,
   zip,
 } from "airloom";
-import { BashOperator, EmptyOperator } from "airloom/operators/standard.ts";
+import { ApprovalOperator, BashOperator, EmptyOperator, HITLOperator, TriggerDagRunOperator } from "airloom/operators/standard.ts";
+import type { HumanAnswer } from "airloom/airflow/client.ts";
 import { triggerRules, type TriggerRule } from "airloom/ir/ir.ts";
 
 /** What the simulator is told that Airflow's own operators give, by case and task. */
 export const stubs: Record<string, Record<string, Json | ((input: never) => Json)>> = {};
+
+/** What a person answers, by case and task: the real Airflow is told over REST, the simulator by `stubs`. */
+export const answers: Record<string, Record<string, HumanAnswer>> = {};
 
 /** DAGs that must end alike in the simulator and in a real Airflow: the state and the XComs of every task instance. */
 export const cases: Record<string, Dag> = {};
@@ -390,3 +394,28 @@ add("callbacks_do_not_change_states", () => {
   noisy({ works: true }, { id: "works" });
   noisy({ works: false }, { id: "fails" });
 });
+// People, and other DAGs.
+add("human_chooses", () => {
+  const chosen = HITLOperator<{ chosen_options: string[]; params_input: { note: string } }>(
+    "choose",
+    { subject: "When?", options: ["Now", "Later"] },
+    { params: { note: "" } },
+  );
+  const choice = branch("choice", {}, async (input: { options: readonly string[] }) => (input.options.includes("Later") ? "later" : "now"));
+  choice({ options: chosen.chosen_options }, { now: () => ok({}), later: () => say({ value: chosen.params_input.note }) });
+});
+answers["human_chooses"] = { choose: { chosenOptions: ["Later"], params: { note: "after lunch" } } };
+stubs["human_chooses"] = { choose: { chosen_options: ["Later"], params_input: { note: "after lunch" } } };
+add("human_approves", () => chain(ApprovalOperator("approve", { subject: "Publish?" }), say({ value: 1 })));
+answers["human_approves"] = { approve: { chosenOptions: ["Approve"] } };
+stubs["human_approves"] = { approve: { chosen_options: ["Approve"], params_input: {} } };
+add("triggers_another_dag", () => {
+  const other = TriggerDagRunOperator("other", {
+    trigger_dag_id: "diamond",
+    trigger_run_id: "by_triggers_another_dag",
+    wait_for_completion: true,
+    poke_interval: 1,
+  });
+  say({ value: "after it" }, { after: other });
+});
+stubs["triggers_another_dag"] = { other: null };

@@ -4,11 +4,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Dag } from "airloom";
+import { AirflowApiError, type AirflowClient } from "airloom/airflow/client.ts";
 import { openTypes, type Schema } from "airloom/compiler/types.ts";
 import { compileDags } from "airloom/compiler/compile.ts";
 import { writeOutputs } from "airloom/compiler/write.ts";
 import { nameOf, simulate } from "airloom/testing/simulate.ts";
-import { cases, stubs } from "./cases.ts";
+import { answers, cases, stubs } from "./cases.ts";
 import { type InstanceRecord, type Records, startAirflow } from "./real-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -52,6 +53,19 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Answers every task that waits for a person; one that does not wait yet is tried again the next time. */
+async function answerAll(client: AirflowClient, runs: ReadonlyMap<string, string>, open: Set<string>): Promise<void> {
+  for (const key of open) {
+    const [name, taskId] = key.split("/") as [string, string];
+    try {
+      await client.answer(name, runs.get(name)!, taskId, answers[name]![taskId]!);
+      open.delete(key);
+    } catch (error) {
+      if (!(error instanceof AirflowApiError)) throw error;
+    }
+  }
+}
+
 /** Runs every case in a real Airflow and gives what became of them. */
 async function runForReal(coordinator: boolean, pack: boolean, settings: Readonly<Record<string, string>>): Promise<Records> {
   const out = await mkdtemp(path.join(tmpdir(), "conformance-dags-"));
@@ -60,12 +74,15 @@ async function runForReal(coordinator: boolean, pack: boolean, settings: Readonl
   try {
     await patiently(() => airflow.client.waitForDags(names));
     assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
-    for (const name of names) await patiently(() => airflow.client.trigger(name, {}));
+    const runs = new Map<string, string>();
+    for (const name of names) runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
+    const open = new Set(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => `${name}/${taskId}`)));
     for (const deadline = Date.now() + 1_200_000; ;) {
       const records = await airflow.records();
       if (names.every((name) => ["success", "failed"].includes(records[name]?.state ?? ""))) return records;
       if (Date.now() > deadline)
         throw new Error(`not ended: ${names.filter((name) => !["success", "failed"].includes(records[name]?.state ?? "")).join(", ")}`);
+      await answerAll(airflow.client, runs, open);
       await new Promise((done) => setTimeout(done, 2000));
     }
   } finally {
@@ -104,13 +121,22 @@ async function runSimulated(name: string): Promise<Records[string]> {
   return { state: run.state, instances: Object.fromEntries(instances) };
 }
 
+/** What only a real Airflow can know: its addresses, the id of a run that it started, who answered and when. */
+const itsOwn = (key: string) => key.startsWith("_link_") || ["trigger_run_id", "responded_at", "responded_by_user"].includes(key);
+function withoutItsOwn(xcoms: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const kept = Object.entries(xcoms).filter(([key]) => !itsOwn(key));
+  return Object.fromEntries(
+    kept.map(([key, value]) => [key, value && typeof value === "object" && "responded_at" in value ? withoutItsOwn({ ...value }) : value]),
+  );
+}
+
 /** Sorted by name; Airflow counts no try for what never ran. */
 const comparable = ({ state, instances }: Records[string]) => ({
   state,
   instances: Object.fromEntries(
     Object.entries(instances)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, { state: own, xcoms }]) => [name, { state: own, xcoms }]),
+      .map(([name, { state: own, xcoms }]) => [name, { state: own, xcoms: withoutItsOwn(xcoms) }]),
   ),
 });
 

@@ -23,6 +23,12 @@ export interface AirflowAccess {
   readonly password: string;
 }
 
+/** What a person answers a human-in-the-loop task. */
+export interface HumanAnswer {
+  readonly chosenOptions: readonly string[];
+  readonly params?: Readonly<Record<string, unknown>>;
+}
+
 /** A token is asked for again when it is older than this; Airflow's own live a day. */
 const tokenAgeMs = 3600_000;
 const ended = ["success", "failed"];
@@ -100,6 +106,13 @@ export class AirflowClient {
       const { content } = (await response.json()) as { content?: ({ event?: string } | string)[] };
       return (content ?? []).map((line) => (typeof line === "string" ? line : (line.event ?? "")));
     });
+  }
+
+  /** Answers a task that waits for a person: which options, and what was filled in. A task that does not wait is an error. */
+  async answer(dagId: string, runId: string, taskId: string, { chosenOptions, params = {} }: HumanAnswer): Promise<void> {
+    const patch = this.#fetcher.path("/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails").method("patch").create();
+    const body = { dag_id: dagId, dag_run_id: runId, task_id: taskId, map_index: -1, chosen_options: [...chosenOptions], params_input: { ...params } };
+    await this.#call(`answer ${taskId}`, () => patch(body));
   }
 
   async importErrors(): Promise<{ filename: string; stack_trace: string }[]> {
