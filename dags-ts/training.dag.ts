@@ -21,13 +21,43 @@ export interface TrainingConf {
   batch: number;
   /** Seed of everything random: the same one gives the same model. @default 0 @minimum 0 @asType integer */
   seed: number;
+  /** The network's size. @default "yolov8n" */
+  model: "yolov8n" | "yolov8s" | "yolov8m" | "yolov8l" | "yolov8x";
+  /** Epochs without improvement after which training ends. @default 100 @minimum 1 @asType integer */
+  patience: number;
+  /** Optimiser; auto takes AdamW for short runs and SGD for long ones. @default "auto" */
+  optimizer: "auto" | "SGD" | "AdamW";
+  /** First learning rate; 0 for the optimiser's own. @default 0 @minimum 0 @maximum 1 */
+  lr0: number;
+  /** Epochs at the end without mosaic, at most a fifth of all. @default 10 @minimum 0 @asType integer */
+  close_mosaic: number;
+  /** Modules of the backbone, from its start, that stay as they are; 10 are all. @default 0 @minimum 0 @maximum 10 @asType integer */
+  freeze: number;
+  /** Hours after which training ends, at the end of an epoch; 0 for no limit. @default 0 @minimum 0 */
+  time: number;
+  /** Publishes the model even if it is worse than the one that is published now. @default false */
+  force_publish: boolean;
 }
 
 /** Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service. */
 export default dag<TrainingConf>("training_pipeline", { schedule: null, retries: 2, maxActiveRuns: 1, tags: ["airloom", "model"] }, ({ conf }) => {
   const dataset = exportDataset({ version: conf.version, split: conf.split });
-  const trained = trainModel({ dataset, modelName: conf.model_name, epochs: conf.epochs, imgsz: conf.imgsz, batch: conf.batch, seed: conf.seed });
-  const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz });
-  const registered = registerModel({ modelName: conf.model_name, trained }, { after: evaluation });
+  const trained = trainModel({
+    dataset,
+    modelName: conf.model_name,
+    model: conf.model,
+    epochs: conf.epochs,
+    imgsz: conf.imgsz,
+    batch: conf.batch,
+    seed: conf.seed,
+    patience: conf.patience,
+    optimizer: conf.optimizer,
+    lr0: conf.lr0,
+    closeMosaic: conf.close_mosaic,
+    freeze: conf.freeze,
+    time: conf.time,
+  });
+  const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz, force: conf.force_publish });
+  const registered = registerModel({ modelName: conf.model_name, trained, evaluation });
   publishModel({ registered, trained, evaluation, dataset, imgsz: conf.imgsz });
 });

@@ -29,8 +29,8 @@ except ImportError:
 HERE = Path(__file__).resolve().parent
 # A line longer than this is not a message of ours: it would only fill the worker's memory.
 MAX_LINE_BYTES = 64 * 1024 * 1024
-# What Node gets between SIGTERM and SIGKILL.
-GRACE_SECONDS = 4.0
+# What Node gets between SIGTERM and SIGKILL: time to save what it does.
+GRACE_SECONDS = 20.0
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 # Airflow's own secrets are no business of a task's: it asks for connections and variables over the socket.
 HIDDEN_ENVIRONMENT = ("AIRFLOW_", "_AIRFLOW", "POSTGRES_", "DATABASE_URL", "LABELER_", "CVAT_")

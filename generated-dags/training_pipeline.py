@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeTask, Param, conf, result, timedelta
 
 BUNDLE = "training_pipeline.mjs"
 
-with DAG(  # dags-ts/training.dag.ts:27
+with DAG(  # dags-ts/training.dag.ts:43
     dag_id="training_pipeline",
     description="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
     doc_md="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
@@ -21,9 +21,17 @@ with DAG(  # dags-ts/training.dag.ts:27
         "imgsz": Param(640, type="integer", minimum=32, maximum=2048, multipleOf=32, description="Side of the training pictures in pixels, a multiple of 32."),
         "batch": Param(8, type="integer", minimum=1, maximum=256, description="Pictures a step."),
         "seed": Param(0, type="integer", minimum=0, description="Seed of everything random: the same one gives the same model."),
+        "model": Param("yolov8n", type="string", enum=["yolov8n", "yolov8s", "yolov8m", "yolov8l", "yolov8x"], description="The network's size."),
+        "patience": Param(100, type="integer", minimum=1, description="Epochs without improvement after which training ends."),
+        "optimizer": Param("auto", type="string", enum=["auto", "SGD", "AdamW"], description="Optimiser; auto takes AdamW for short runs and SGD for long ones."),
+        "lr0": Param(0, type="number", minimum=0, maximum=1, description="First learning rate; 0 for the optimiser's own."),
+        "close_mosaic": Param(10, type="integer", minimum=0, description="Epochs at the end without mosaic, at most a fifth of all."),
+        "freeze": Param(0, type="integer", minimum=0, maximum=10, description="Modules of the backbone, from its start, that stay as they are; 10 are all."),
+        "time": Param(0, type="number", minimum=0, description="Hours after which training ends, at the end of an epoch; 0 for no limit."),
+        "force_publish": Param(False, type="boolean", description="Publishes the model even if it is worse than the one that is published now."),
     },
 ):
-    export_dataset = NodeTask(  # dags-ts/training.dag.ts:28
+    export_dataset = NodeTask(  # dags-ts/training.dag.ts:44
         task_id="export_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -34,46 +42,55 @@ with DAG(  # dags-ts/training.dag.ts:27
         },
     )
 
-    train_model = NodeTask(  # dags-ts/training.dag.ts:29
+    train_model = NodeTask(  # dags-ts/training.dag.ts:45
         task_id="train_model",
         bundle=BUNDLE,
         retries=1,
         execution_timeout=timedelta(seconds=604800),
-        doc_md="Trains YOLOv8n on a laid-out dataset version, and tells MLflow of every epoch.",
+        doc_md="Trains YOLOv8 on a laid-out dataset version, and tells MLflow of every epoch. A task that was cleared, or whose machine went\naway, saves its state, and the next try goes on from there.",
         inputs={
             "dataset": result("export_dataset"),
             "modelName": conf("model_name"),
+            "model": conf("model"),
             "epochs": conf("epochs"),
             "imgsz": conf("imgsz"),
             "batch": conf("batch"),
             "seed": conf("seed"),
+            "patience": conf("patience"),
+            "optimizer": conf("optimizer"),
+            "lr0": conf("lr0"),
+            "closeMosaic": conf("close_mosaic"),
+            "freeze": conf("freeze"),
+            "time": conf("time"),
         },
     )
 
-    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:30
+    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:60
         task_id="evaluate_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=21600),
-        doc_md="Measures the exported ONNX on the validation split, through the code that serves it, and holds it against the trainer.",
+        doc_md="Measures the exported ONNX on the validation split, through the code that serves it; holds it against the trainer, and\nagainst the model that is published now, on the same pictures.",
         inputs={
             "dataset": result("export_dataset"),
             "trained": result("train_model"),
             "imgsz": conf("imgsz"),
+            "force": conf("force_publish"),
         },
     )
 
-    register_model = NodeTask(  # dags-ts/training.dag.ts:31
+    register_model = NodeTask(  # dags-ts/training.dag.ts:61
         task_id="register_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
-        doc_md="Registers the model in MLflow under its name, as a new version with the alias `champion`.",
+        doc_md="Registers the model in MLflow under its name, as a new version; it gets the alias `champion` if it is to be published.",
         inputs={
             "modelName": conf("model_name"),
             "trained": result("train_model"),
+            "evaluation": result("evaluate_model"),
         },
     )
 
-    publish_model = NodeTask(  # dags-ts/training.dag.ts:32
+    publish_model = NodeTask(  # dags-ts/training.dag.ts:62
         task_id="publish_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=1800),

@@ -2,39 +2,47 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { task, TerminalError } from "airloom";
 import { platformSettings } from "../platform/settings.ts";
+import type { Verdict } from "./gate.ts";
+import type { OnnxModel } from "./measure.ts";
 
 export interface Evaluation {
   readonly map50: number;
   readonly map: number;
   readonly images: number;
+  /** Whether it takes the champion's place, and why. */
+  readonly promote: boolean;
+  readonly reasons: readonly string[];
 }
 
 /** How far the served model may be from the trainer on the same pictures: resizing goes by slightly different ways. */
 const agreement = 0.05;
 
-/** Measures the exported ONNX on the validation split, through the code that serves it, and holds it against the trainer. */
+/**
+ * Measures the exported ONNX on the validation split, through the code that serves it; holds it against the trainer, and
+ * against the model that is published now, on the same pictures.
+ */
 export const evaluateModel = task(
   "evaluate_model",
   { timeout: "6h" },
   async (
-    input: { dataset: { folder: string }; trained: { folder: string; runId: string; map50: number; epochs: number }; imgsz: number },
+    input: {
+      dataset: { folder: string };
+      trained: { folder: string; runId: string; map50: number; epochs: number };
+      imgsz: number;
+      /** Publishes whatever the comparison says. */
+      force: boolean;
+    },
     { log },
   ): Promise<Evaluation> => {
     const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
-    const { Detector } = await import("@airloom/inference/engine/detector.ts");
-    const { evaluate } = await import("@airloom/yolo/metrics/average-precision.ts");
-    const { fromYolo } = await import("@airloom/yolo/boxes/boxes.ts");
-    const { validationNms } = await import("@airloom/yolo/boxes/nms.ts");
+    const { judge, measured } = await import("./gate.ts");
+    const { measureOnnx } = await import("./measure.ts");
     const { MlflowClient } = await import("../platform/mlflow.ts");
+    const { model, mlflowUrl } = platformSettings();
     const data = await readDataFile(input.dataset.folder);
-    const detector = await Detector.load(await readFile(path.join(input.trained.folder, "best.onnx")), { labels: data.labels, side: input.imgsz, threads: 2 });
-    const pictures = [];
-    for (const { image, objects } of data.validation) {
-      const found = await detector.detect(await readFile(path.join(input.dataset.folder, image)), validationNms);
-      pictures.push({ detections: found.detections, objects: objects.map(({ cls, xywh }) => ({ cls, box: fromYolo(xywh, found.width, found.height) })) });
-    }
-    await detector.dispose();
-    const metrics = evaluate(pictures, data.labels.length);
+    const pictures = data.validation.map(({ image, objects }) => ({ file: path.join(input.dataset.folder, image), objects }));
+    const onnx = await readFile(path.join(input.trained.folder, "best.onnx"));
+    const metrics = await measureOnnx({ onnx, labels: data.labels, side: input.imgsz }, pictures, data.labels);
     for (const { cls, objects, ap50, ap } of metrics.classes)
       log.info(`${data.labels[cls]}: ${objects} objects, AP50 ${ap50.toFixed(3)}, AP50-95 ${ap.toFixed(3)}`);
     log.info(`ONNX on ${pictures.length} validation images: mAP50 ${metrics.map50.toFixed(3)}, mAP50-95 ${metrics.map.toFixed(3)}`);
@@ -43,12 +51,35 @@ export const evaluateModel = task(
       throw new TerminalError(
         `the ONNX model's mAP50 is ${metrics.map50.toFixed(3)} and the trainer's ${input.trained.map50.toFixed(3)}: they do not agree, so the model is not published`,
       );
+
+    const champion = await publishedModel(model).catch((error: unknown) => {
+      log.warn(`the published model cannot be compared with: ${(error as Error).message}`);
+      return undefined;
+    });
+    const theirs = champion && measured(await measureOnnx(champion, pictures, data.labels), champion.labels);
+    const judged = judge(measured(metrics, data.labels), theirs, data.labels, champion?.labels ?? []);
+    const verdict: Verdict = input.force && !judged.promote ? { promote: true, reasons: [...judged.reasons, "published all the same: force_publish"] } : judged;
+    log.info(`${verdict.promote ? "to be published" : "not to be published"}: ${verdict.reasons.join("; ")}`);
+
     const timestamp = Date.now();
-    const entries = { "onnx/mAP50B": metrics.map50, "onnx/mAP50-95B": metrics.map };
-    await new MlflowClient(platformSettings().mlflowUrl).logMetrics(
+    const entries = {
+      "onnx/mAP50B": metrics.map50,
+      "onnx/mAP50-95B": metrics.map,
+      ...(theirs && { "champion/mAP50B": theirs.map50, "champion/mAP50-95B": theirs.map }),
+    };
+    const mlflow = new MlflowClient(mlflowUrl);
+    await mlflow.logMetrics(
       input.trained.runId,
       Object.entries(entries).map(([key, value]) => ({ key, value, step: input.trained.epochs, timestamp })),
     );
-    return { map50: metrics.map50, map: metrics.map, images: pictures.length };
+    await mlflow.setTag(input.trained.runId, "airloom.gate", `${verdict.promote ? "promoted" : "refused"}: ${verdict.reasons.join("; ")}`.slice(0, 4000));
+    return { map50: metrics.map50, map: metrics.map, images: pictures.length, ...verdict };
   },
 );
+
+/** What serves now; undefined where nothing does. */
+async function publishedModel(folder: string): Promise<OnnxModel | undefined> {
+  const { readModel, tryReadManifest } = await import("@airloom/inference/model/manifest.ts");
+  const manifest = await tryReadManifest(folder);
+  return manifest && { labels: manifest.labels, onnx: await readModel(folder, manifest), side: manifest.imgsz };
+}

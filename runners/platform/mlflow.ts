@@ -4,7 +4,7 @@ import path from "node:path";
 import axios, { AxiosError, type AxiosInstance } from "axios";
 
 /** MLflow refused, or could not be reached for all attempts. Holds none of the request, which may be large. */
-class MlflowError extends Error {
+export class MlflowError extends Error {
   override readonly name = "MlflowError";
   /** MLflow's own code, such as RESOURCE_ALREADY_EXISTS; undefined where it did not answer. */
   readonly code: string | undefined;
@@ -54,8 +54,8 @@ export class MlflowClient {
     return (await this.#api<{ run: { info: { run_id: string } } }>("post", "runs/create", body)).run.info.run_id;
   }
 
-  async endRun(runId: string, status: "FINISHED" | "FAILED" | "KILLED"): Promise<void> {
-    await this.#api("post", "runs/update", { run_id: runId, status, end_time: Date.now() });
+  async setStatus(runId: string, status: "RUNNING" | "FINISHED" | "FAILED" | "KILLED"): Promise<void> {
+    await this.#api("post", "runs/update", { run_id: runId, status, ...(status !== "RUNNING" && { end_time: Date.now() }) });
   }
 
   async logParams(runId: string, params: Readonly<Record<string, string | number | boolean>>): Promise<void> {
@@ -105,6 +105,10 @@ export class MlflowClient {
 
   async setAlias(name: string, version: string, alias: string): Promise<void> {
     await this.#api("post", "registered-models/alias", { name, alias, version });
+  }
+
+  async setVersionTag(name: string, version: string, key: string, value: string): Promise<void> {
+    await this.#api("post", "model-versions/set-tag", { name, version, key, value });
   }
 
   async #upload(place: string, file: string): Promise<void> {

@@ -1,19 +1,23 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { task } from "airloom";
+import { Skip, task } from "airloom";
 import { platformSettings } from "../platform/settings.ts";
 
 interface PublishInput {
   readonly registered: { readonly name: string; readonly version: string };
   readonly trained: { readonly folder: string; readonly runId: string };
-  readonly evaluation: { readonly map50: number; readonly map: number };
+  readonly evaluation: { readonly map50: number; readonly map: number; readonly promote: boolean; readonly reasons: readonly string[] };
   readonly dataset: { readonly commit: string; readonly labels: readonly string[] };
   readonly imgsz: number;
 }
 
 /** Puts the model where the inference service looks: files first, the manifest last, each whole or not at all. */
 export const publishModel = task("publish_model", { timeout: "30m" }, async (input: PublishInput, { log }): Promise<{ sha256: string; folder: string }> => {
+  if (!input.evaluation.promote)
+    throw new Skip(
+      `${input.registered.name} version ${input.registered.version} is registered but not published: ${input.evaluation.reasons.join("; ")}. The model before it keeps serving; force_publish in the conf publishes all the same.`,
+    );
   const { atomicWrite } = await import("@airloom/dataset-platform/store/atomic-write.ts");
   const { model } = platformSettings();
   const onnx = await readFile(path.join(input.trained.folder, "best.onnx"));

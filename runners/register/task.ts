@@ -7,18 +7,27 @@ export interface Registered {
   readonly version: string;
 }
 
-/** Registers the model in MLflow under its name, as a new version with the alias `champion`. */
+/** Registers the model in MLflow under its name, as a new version; it gets the alias `champion` if it is to be published. */
 export const registerModel = task(
   "register_model",
   { timeout: "1h" },
-  async (input: { modelName: string; trained: { folder: string; runId: string; experimentId: string } }, { log }): Promise<Registered> => {
+  async (
+    input: {
+      modelName: string;
+      trained: { folder: string; runId: string; experimentId: string };
+      evaluation: { promote: boolean; reasons: readonly string[] };
+    },
+    { log },
+  ): Promise<Registered> => {
     const { MlflowClient } = await import("../platform/mlflow.ts");
     const mlflow = new MlflowClient(platformSettings().mlflowUrl);
     const { folder, runId, experimentId } = input.trained;
     const files = ["best.onnx", "best.pt", "best.safetensors"].map((name) => path.join(folder, name));
     const modelId = await mlflow.logModel(experimentId, runId, input.modelName, files);
     const version = await mlflow.registerModel(input.modelName, modelId, runId);
-    await mlflow.setAlias(input.modelName, version, "champion");
+    const { promote, reasons } = input.evaluation;
+    if (promote) await mlflow.setAlias(input.modelName, version, "champion");
+    await mlflow.setVersionTag(input.modelName, version, "gate", `${promote ? "promoted" : "refused"}: ${reasons.join("; ")}`.slice(0, 4000));
     log.info(`${input.modelName} version ${version}: ${mlflow.url}/#/models/${encodeURIComponent(input.modelName)}/versions/${version}`);
     return { name: input.modelName, version };
   },

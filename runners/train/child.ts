@@ -1,60 +1,79 @@
 // The training process: TensorFlow's calls block, so they must not stand in the process that talks to Airflow.
-import { writeFile } from "node:fs/promises";
-import path from "node:path";
-import { exportOnnx } from "@airloom/yolo/onnx/export.ts";
-import { layoutOf, type Weights } from "@airloom/yolo/nn/parameters.ts";
-import { DivergedError, type EpochReport, train, type TrainJob } from "@airloom/yolo/train/train.ts";
-import { writeCheckpoint, writeTorchCheckpoint } from "@airloom/yolo/weights/checkpoint.ts";
+import type { EpochReport, StepProgress, TrainJob } from "@airloom/yolo/train/train.ts";
+import { DivergedError } from "@airloom/yolo/train/train.ts";
+import { DataError } from "@airloom/yolo/train/check-data.ts";
+import { type FolderEnd, trainInFolder } from "@airloom/yolo/train/run-folder.ts";
+import type { Origin } from "@airloom/yolo/report/model-card.ts";
 
-/** What the parent sends, once. */
+/** What the parent sends first. */
 export interface ChildJob {
   readonly job: TrainJob;
-  /** Where best.onnx, best.pt, best.safetensors and last.safetensors go. */
+  /** Where everything goes, and where a state to go on from may be. */
   readonly folder: string;
+  readonly origin: Origin;
 }
 
 /** What the child sends back. */
 export type ChildMessage =
-  | { readonly kind: "step"; readonly step: number; readonly steps: number; readonly loss: number }
+  | { readonly kind: "note"; readonly text: string }
+  | { readonly kind: "step"; readonly progress: StepProgress; readonly memoryMiB: number }
   | { readonly kind: "epoch"; readonly report: EpochReport }
-  | { readonly kind: "done" }
-  | { readonly kind: "failed"; readonly message: string; readonly diverged: boolean };
+  | { readonly kind: "ended"; readonly why: FolderEnd["why"] }
+  | { readonly kind: "failed"; readonly message: string; readonly hopeless: boolean };
 
-const send = (message: ChildMessage) => new Promise<void>((resolve) => process.send!(message, () => resolve()));
-
-async function run({ job, folder }: ChildJob): Promise<void> {
-  const config = { size: job.size, classes: job.labels.length };
-  const layout = layoutOf(config);
-  const { side, labels } = job;
-  let best: Weights | undefined;
-  let last: Weights | undefined;
-  const every = Math.max(1, Math.round(Math.ceil(job.train.length / job.batch) / 4));
-  await train(job, {
-    onStep: (step, steps, loss) => {
-      if (step % every === 0) void send({ kind: "step", step, steps, loss });
-    },
-    onEpoch: async (report, weights) => {
-      last = weights;
-      if (report.best) {
-        best = weights;
-        await writeFile(path.join(folder, "best.safetensors"), writeCheckpoint({ config, labels, side, weights }));
-      }
-      await send({ kind: "epoch", report });
-    },
+const stop = new AbortController();
+const send = (message: ChildMessage) =>
+  new Promise<void>((resolve) => {
+    if (process.connected) process.send!(message, () => resolve());
+    else resolve();
   });
-  if (!best || !last) throw new Error("training ended without an epoch");
-  await writeFile(path.join(folder, "last.safetensors"), writeCheckpoint({ config, labels, side, weights: last }));
-  await writeFile(path.join(folder, "best.pt"), await writeTorchCheckpoint({ config, labels, side, weights: best }));
-  await writeFile(path.join(folder, "best.onnx"), exportOnnx(config, layout, best, { side, labels }));
-  await send({ kind: "done" });
+
+/** How long a run whose parent is gone may take to end its step. */
+const orphanMs = 45_000;
+
+/** Steps are told no more often than this. */
+const stepEveryMs = 500;
+
+async function run({ job, folder, origin }: ChildJob): Promise<void> {
+  let told = 0;
+  const { why } = await trainInFolder(
+    job,
+    folder,
+    origin,
+    {
+      onNote: (text) => void send({ kind: "note", text }),
+      onStep: (progress) => {
+        if (performance.now() - told < stepEveryMs) return;
+        told = performance.now();
+        void send({ kind: "step", progress, memoryMiB: Math.round(process.memoryUsage.rss() / 2 ** 20) });
+      },
+      onEpoch: (report) => send({ kind: "epoch", report }),
+    },
+    {},
+    stop.signal,
+  );
+  await send({ kind: "ended", why });
 }
 
-process.once("message", (message: ChildJob) => {
-  run(message)
-    .catch((error: unknown) =>
-      send({ kind: "failed", message: error instanceof Error ? (error.stack ?? error.message) : String(error), diverged: error instanceof DivergedError }),
-    )
-    .finally(() => process.disconnect());
+/** A failure that a retry would repeat, or one that says what to lower. */
+function failure(error: unknown): { message: string; hopeless: boolean } {
+  if (error instanceof DivergedError || error instanceof DataError) return { message: error.message, hopeless: true };
+  const message = error instanceof Error ? error.message : String(error);
+  if (/OOM when allocating|bad_alloc|failed to allocate/i.test(message))
+    return { message: `there was not enough memory: lower batch, imgsz or the model's size (${message.slice(0, 300)})`, hopeless: true };
+  return { message: error instanceof Error ? (error.stack ?? message) : message, hopeless: false };
+}
+
+process.once("message", (first: ChildJob) => {
+  process.on("message", () => stop.abort());
+  run(first)
+    .catch((error: unknown) => send({ kind: "failed", ...failure(error) }))
+    .finally(() => process.exit());
 });
-// Without its parent a training run has nobody to report to.
-process.on("disconnect", () => process.exit());
+// A terminal's Ctrl-C and a cleared task reach this process too: the parent says what to do.
+for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stop.abort());
+// Without its parent a training run has nobody to report to: it saves its state, in a step's time, and ends.
+process.on("disconnect", () => {
+  stop.abort();
+  setTimeout(() => process.exit(), orphanMs).unref();
+});

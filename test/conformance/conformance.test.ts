@@ -53,11 +53,13 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Answers every task that waits for a person; one that does not wait yet is tried again the next time. */
+/** Answers every task that waits for a person. Airflow takes an answer before the task is put to sleep, and may then lose it. */
 async function answerAll(client: AirflowClient, runs: ReadonlyMap<string, string>, open: Set<string>): Promise<void> {
   for (const key of open) {
     const [name, taskId] = key.split("/") as [string, string];
     try {
+      const tasks = await client.taskInstances(name, runs.get(name)!);
+      if (!tasks.some((task) => task.task_id === taskId && task.state === "deferred")) continue;
       await client.answer(name, runs.get(name)!, taskId, answers[name]![taskId]!);
       open.delete(key);
     } catch (error) {

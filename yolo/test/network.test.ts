@@ -10,8 +10,10 @@ import { seededRandom, uniform } from "../src/augment/random.ts";
 import { layoutOf, initialWeights } from "../src/nn/parameters.ts";
 import { predictLayers } from "../src/nn/predict-layers.ts";
 import { exportOnnx } from "../src/onnx/export.ts";
-import { initialState, lossAndGradient, runStepEagerly, stepSetting } from "../src/train/step.ts";
-import { predict } from "../src/train/validate.ts";
+import { predict } from "../src/nn/predict.ts";
+import { EagerTrainer } from "../src/train/eager.ts";
+import { lossAndGradient, stepSetting } from "../src/train/step.ts";
+import { freshState } from "../src/train/trainer.ts";
 import { readCheckpoint, writeCheckpoint, writeTorchCheckpoint } from "../src/weights/checkpoint.ts";
 import { readSafetensors } from "../src/weights/safetensors.ts";
 
@@ -61,16 +63,14 @@ describe("the network", () => {
   });
 
   it("has the gradient that finite differences of its own loss give", () => {
-    const setting = stepSetting(config, layout, side, "SGD", 0);
+    const setting = stepSetting({ config, side, optimizer: "SGD", weightDecay: 0 });
     const weights = initialWeights(layout, 3);
-    const batch = () => ({
+    // Only what background and class targets share is smooth; so the picture is empty, and all of the loss is its BCE.
+    const empty = () => ({
       images: tf.tensor4d(somePicture(2), [2, side, side, 3]),
       boxes: tf.tensor3d([[[6, 6, 50, 40]], [[10, 20, 60, 60]]]),
-      classes: tf.tensor3d([[[1, 0, 0]], [[0, 0, 1]]]),
-      present: tf.tensor3d([[[1]], [[1]]]),
+      classes: tf.tensor2d([[-1], [-1]], [2, 1], "int32"),
     });
-    // Only what background and class targets share is smooth; so the picture is empty, and all of the loss is its BCE.
-    const empty = () => ({ ...batch(), classes: tf.zeros<tf.Rank.R3>([2, 1, 3]) as tf.Tensor3D, present: tf.zeros<tf.Rank.R3>([2, 1, 1]) as tf.Tensor3D });
     const lossAt = (parameters: Float32Array) => tf.tidy(() => 0.5 * 2 * lossAndGradient(setting, tf.tensor1d(parameters), empty()).parts.dataSync()[1]!);
     const gradient = tf.tidy(() => lossAndGradient(setting, tf.tensor1d(weights.parameters), empty()).gradient.dataSync());
     // Along the gradient's own direction the loss must fall as fast as the gradient is long.
@@ -82,24 +82,24 @@ describe("the network", () => {
   });
 
   it("learns one batch by heart, and leaks no tensors", () => {
-    const setting = stepSetting(config, layout, side, "AdamW", 5e-4);
-    let state = initialState(initialWeights(layout, 1));
+    const setting = stepSetting({ config, side, optimizer: "AdamW", weightDecay: 5e-4 });
+    const trainer = new EagerTrainer(setting, freshState(initialWeights(layout, 1)));
     const rates = { learningRate: 2e-3, biasRate: 2e-3, momentum: 0.9, averageDecay: 0.9 };
+    const batch = {
+      images: Uint8Array.from(somePicture(2), (value) => value * 255),
+      boxes: Float32Array.of(6, 6, 50, 40, 10, 20, 60, 60),
+      classes: Int32Array.of(0, 2),
+      objects: 1,
+    };
     const losses: number[] = [];
     let tensors = 0;
     for (let step = 0; step < 30; step++) {
-      const batch = {
-        images: tf.tensor4d(somePicture(2), [2, side, side, 3]),
-        boxes: tf.tensor3d([[[6, 6, 50, 40]], [[10, 20, 60, 60]]]),
-        classes: tf.tensor3d([[[1, 0, 0]], [[0, 0, 1]]]),
-        present: tf.tensor3d([[[1]], [[1]]]),
-      };
-      const result = runStepEagerly(setting, state, batch, { ...rates, update: step + 1 });
-      state = result.state;
-      losses.push(result.parts.reduce((sum, part) => sum + part, 0));
+      const parts = trainer.step(batch, { ...rates, update: step + 1 });
+      losses.push(parts.reduce((sum, part) => sum + part, 0));
       if (step === 1) tensors = tf.memory().numTensors;
     }
     assert.equal(tf.memory().numTensors, tensors);
+    trainer.dispose();
     assert.ok(losses.at(-1)! < losses[0]! / 2, `loss went from ${losses[0]} to ${losses.at(-1)}`);
   }).timeout(60_000);
 

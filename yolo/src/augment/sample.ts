@@ -1,8 +1,11 @@
 import type { BoxXyxy } from "../boxes/boxes.ts";
 import { padGrey } from "../boxes/letterbox.ts";
+import { type Affine, mapBox, type MoveOptions, randomAffine } from "./affine.ts";
+import { type ColourOptions, recolour } from "./colour.ts";
+import { drawTile, type Tile } from "./draw.ts";
 import { mixSeeds, type Random, seededRandom, uniform } from "./random.ts";
 
-/** A decoded training picture, its longer side scaled to the training size. */
+/** A decoded picture, its longer side scaled to the training size. */
 export interface Picture {
   /** [height, width, 3] uint8 RGB. */
   readonly pixels: Uint8Array;
@@ -17,69 +20,83 @@ export interface LabelledObject {
   readonly cls: number;
 }
 
-/** Strengths of the augmentations; the defaults are those of YOLOv5 and its heirs. */
-export interface AugmentOptions {
-  readonly mosaic: boolean;
-  readonly hue: number;
-  readonly saturation: number;
-  readonly value: number;
-  /** Largest shift, as a share of the picture. */
-  readonly translate: number;
-  /** Zoom is 1 ± this. */
-  readonly scale: number;
-  /** Probability of a left-right flip. */
-  readonly flip: number;
+/** Strengths and probabilities of the augmentations. */
+export interface AugmentOptions extends MoveOptions, ColourOptions {
+  /** Probability that a sample is made of four pictures. */
+  readonly mosaic: number;
+  /** Probability that a mosaic is blended with another one. */
+  readonly mixup: number;
 }
 
-export const defaultAugment: AugmentOptions = { mosaic: true, hue: 0.015, saturation: 0.7, value: 0.4, translate: 0.1, scale: 0.5, flip: 0.5 };
+/** Those of YOLOv5 and its heirs. */
+export const defaultAugment: AugmentOptions = {
+  mosaic: 1,
+  mixup: 0,
+  hue: 0.015,
+  saturation: 0.7,
+  value: 0.4,
+  degrees: 0,
+  translate: 0.1,
+  scale: 0.5,
+  shear: 0,
+  flip: 0.5,
+  flipUd: 0,
+};
 
-/** A picture placed on a canvas with its top-left corner at (left, top), visible inside `clip`. */
-interface Tile {
-  readonly picture: Picture;
-  readonly left: number;
-  readonly top: number;
-  readonly clip: BoxXyxy;
-}
-
-/** One augmented sample: `pixels` [side, side, 3] float32 RGB in 0 … 1 is written at `into`. */
-export interface Sample {
-  readonly objects: readonly LabelledObject[];
+/** The pictures of a split; those that are not in memory are decoded. */
+export interface PictureSource {
+  readonly length: number;
+  get(index: number): Promise<Picture>;
 }
 
 /**
- * Writes the augmented sample `index` of an epoch into `into` and returns its objects. Mosaic (YOLOv4, arXiv 2004.10934),
- * zoom and shift are one inverse mapping from output to source pixels, so each pixel is interpolated once.
+ * Writes the augmented sample of picture `index` into `into` [side, side, 3] uint8 RGB and gives its objects, in the
+ * sample's pixels. The same seed gives the same sample. Mosaic is YOLOv4's (arXiv 2004.10934), mixup arXiv 1710.09412's.
  */
-export function augmentedSample(
-  pictures: readonly Picture[],
+export async function augmentedSample(
+  pictures: PictureSource,
   index: number,
   { side, seed, options }: { side: number; seed: readonly number[]; options: AugmentOptions },
-  into: Float32Array,
-): Sample {
+  into: Uint8Array,
+): Promise<readonly LabelledObject[]> {
   const random = seededRandom(mixSeeds(...seed, index));
-  const tiles = options.mosaic ? mosaicTiles(pictures, index, side, random) : [centredTile(pictures[index]!, side)];
-  const centre = options.mosaic ? side : side / 2;
-  const zoom = uniform(random, 1 - options.scale, 1 + options.scale);
-  const shiftX = uniform(random, 0.5 - options.translate, 0.5 + options.translate) * side;
-  const shiftY = uniform(random, 0.5 - options.translate, 0.5 + options.translate) * side;
-  const flip = random() < options.flip;
-  const colour = colourTables(random, options);
+  const mosaic = random() < options.mosaic;
+  const objects = await placed(pictures, index, mosaic, side, random, options, into);
+  if (mosaic && options.mixup > 0 && random() < options.mixup) {
+    const other = new Uint8Array(into.length);
+    const partner = Math.floor(random() * pictures.length);
+    objects.push(...(await placed(pictures, partner, true, side, random, options, other)));
+    const share = betaOf32(random);
+    for (let i = 0; i < into.length; i++) into[i] = Math.round(into[i]! * share + other[i]! * (1 - share));
+  }
+  recolour(into, random, options);
+  return objects;
+}
 
-  draw(tiles, into, side, { zoom, shiftX, shiftY, centre, flip });
-  recolour(into, colour);
+/** A mosaic or a single picture, moved. */
+async function placed(
+  pictures: PictureSource,
+  index: number,
+  mosaic: boolean,
+  side: number,
+  random: Random,
+  options: AugmentOptions,
+  into: Uint8Array,
+): Promise<LabelledObject[]> {
+  const tiles = mosaic ? await mosaicTiles(pictures, index, side, random) : [centredTile(await pictures.get(index), side)];
+  const affine = randomAffine(random, side, mosaic ? side : side / 2, options);
+  into.fill(padGrey);
+  for (const tile of tiles) drawTile(tile, into, side, affine);
+  return tiles.flatMap((tile) => tileObjects(tile, side, affine));
+}
 
-  const objects: LabelledObject[] = [];
-  for (const { picture, left, top, clip } of tiles)
-    for (const { box, cls } of picture.objects) {
-      const onCanvas = clipTo([box[0] + left, box[1] + top, box[2] + left, box[3] + top], clip);
-      const x = (value: number) => (value - centre) * zoom + shiftX;
-      const y = (value: number) => (value - centre) * zoom + shiftY;
-      const whole: BoxXyxy = [x(onCanvas[0]), y(onCanvas[1]), x(onCanvas[2]), y(onCanvas[3])];
-      const seen = clipTo(whole, [0, 0, side, side]);
-      if (!worthKeeping(seen, [box[2] - box[0], box[3] - box[1]], zoom)) continue;
-      objects.push({ box: flip ? [side - seen[2], seen[1], side - seen[0], seen[3]] : seen, cls });
-    }
-  return { objects };
+function tileObjects({ picture, left, top, clip }: Tile, side: number, affine: Affine): LabelledObject[] {
+  const grown = Math.abs(affine.a * affine.d - affine.b * affine.c);
+  return picture.objects.flatMap(({ box, cls }) => {
+    const onCanvas = clipTo([box[0] + left, box[1] + top, box[2] + left, box[3] + top], clip);
+    const seen = clipTo(mapBox(affine, onCanvas), [0, 0, side, side]);
+    return worthKeeping(seen, (box[2] - box[0]) * (box[3] - box[1]) * grown) ? [{ box: seen, cls }] : [];
+  });
 }
 
 const clipTo = (box: BoxXyxy, clip: BoxXyxy): BoxXyxy => [
@@ -90,9 +107,9 @@ const clipTo = (box: BoxXyxy, clip: BoxXyxy): BoxXyxy => [
 ];
 
 /** Whether enough of an object is left in the sample: over 2 px a side, a tenth of its area, no thinner than 1:100. */
-function worthKeeping(seen: BoxXyxy, [width, height]: readonly [number, number], zoom: number): boolean {
+function worthKeeping(seen: BoxXyxy, area: number): boolean {
   const [w, h] = [seen[2] - seen[0], seen[3] - seen[1]];
-  return w > 2 && h > 2 && (w * h) / (width * zoom * height * zoom + 1e-9) > 0.1 && Math.max(w / h, h / w) < 100;
+  return w > 2 && h > 2 && (w * h) / (area + 1e-9) > 0.1 && Math.max(w / h, h / w) < 100;
 }
 
 function centredTile(picture: Picture, side: number): Tile {
@@ -102,7 +119,7 @@ function centredTile(picture: Picture, side: number): Tile {
 }
 
 /** Four pictures that meet in a random point of a canvas of twice the side. */
-function mosaicTiles(pictures: readonly Picture[], index: number, side: number, random: Random): Tile[] {
+async function mosaicTiles(pictures: PictureSource, index: number, side: number, random: Random): Promise<Tile[]> {
   const xc = Math.floor(uniform(random, side / 2, (side * 3) / 2));
   const yc = Math.floor(uniform(random, side / 2, (side * 3) / 2));
   const canvas = side * 2;
@@ -112,86 +129,17 @@ function mosaicTiles(pictures: readonly Picture[], index: number, side: number, 
     [0, yc, xc, canvas],
     [xc, yc, canvas, canvas],
   ];
+  const chosen = corners.map((_, i) => (i === 0 ? index : Math.floor(random() * pictures.length)));
+  const decoded = await Promise.all(chosen.map((each) => pictures.get(each)));
   return corners.map((corner, i) => {
-    const picture = pictures[i === 0 ? index : Math.floor(random() * pictures.length)]!;
+    const picture = decoded[i]!;
     const left = i % 2 === 0 ? xc - picture.width : xc;
     const top = i < 2 ? yc - picture.height : yc;
     return { picture, left, top, clip: clipTo([left, top, left + picture.width, top + picture.height], corner) };
   });
 }
 
-interface Mapping {
-  readonly zoom: number;
-  readonly shiftX: number;
-  readonly shiftY: number;
-  readonly centre: number;
-  readonly flip: boolean;
-}
-
-/** Bilinear sampling of the tiles through the inverse of the mapping; grey where there is no tile. */
-function draw(tiles: readonly Tile[], into: Float32Array, side: number, { zoom, shiftX, shiftY, centre, flip }: Mapping): void {
-  into.fill(padGrey / 255);
-  for (const { picture, left, top, clip } of tiles) {
-    const { pixels, width, height } = picture;
-    for (let py = 0; py < side; py++) {
-      const cy = (py + 0.5 - shiftY) / zoom + centre;
-      if (cy < clip[1] || cy >= clip[3]) continue;
-      const sy = Math.min(height - 1, Math.max(0, cy - top - 0.5));
-      const y0 = Math.floor(sy);
-      const y1 = Math.min(height - 1, y0 + 1);
-      const fy = sy - y0;
-      for (let px = 0; px < side; px++) {
-        const cx = ((flip ? side - px - 0.5 : px + 0.5) - shiftX) / zoom + centre;
-        if (cx < clip[0] || cx >= clip[2]) continue;
-        const sx = Math.min(width - 1, Math.max(0, cx - left - 0.5));
-        const x0 = Math.floor(sx);
-        const x1 = Math.min(width - 1, x0 + 1);
-        const fx = sx - x0;
-        const [a, b, c, d] = [(y0 * width + x0) * 3, (y0 * width + x1) * 3, (y1 * width + x0) * 3, (y1 * width + x1) * 3];
-        const to = (py * side + px) * 3;
-        for (let k = 0; k < 3; k++) {
-          const upper = pixels[a + k]! + (pixels[b + k]! - pixels[a + k]!) * fx;
-          const lower = pixels[c + k]! + (pixels[d + k]! - pixels[c + k]!) * fx;
-          into[to + k] = (upper + (lower - upper) * fy) / 255;
-        }
-      }
-    }
-  }
-}
-
-interface Colour {
-  readonly hue: number;
-  readonly saturation: number;
-  readonly value: number;
-}
-
-function colourTables(random: Random, options: AugmentOptions): Colour {
-  const gain = (strength: number) => 1 + uniform(random, -1, 1) * strength;
-  return { hue: gain(options.hue), saturation: gain(options.saturation), value: gain(options.value) };
-}
-
-/** Multiplies hue, saturation and value (RGB in 0 … 1, in place). */
-function recolour(rgb: Float32Array, { hue, saturation, value }: Colour): void {
-  if (hue === 1 && saturation === 1 && value === 1) return;
-  for (let i = 0; i < rgb.length; i += 3) {
-    const [r, g, b] = [rgb[i]!, rgb[i + 1]!, rgb[i + 2]!];
-    const high = Math.max(r, g, b);
-    const spread = high - Math.min(r, g, b);
-    const v = Math.min(1, high * value);
-    if (spread === 0) {
-      rgb[i] = rgb[i + 1] = rgb[i + 2] = v;
-      continue;
-    }
-    // Hue in sixths of the circle.
-    let h = high === r ? (g - b) / spread : high === g ? 2 + (b - r) / spread : 4 + (r - g) / spread;
-    h = ((((h < 0 ? h + 6 : h) * hue) % 6) + 6) % 6;
-    const s = Math.min(1, (spread / high) * saturation);
-    const channel = (n: number) => {
-      const k = (n + h) % 6;
-      return v - v * s * Math.max(0, Math.min(k, 4 - k, 1));
-    };
-    rgb[i] = channel(5);
-    rgb[i + 1] = channel(3);
-    rgb[i + 2] = channel(1);
-  }
+/** A draw from Beta(32, 32): the 32nd smallest of 63 uniform ones is exactly that. */
+function betaOf32(random: Random): number {
+  return Array.from({ length: 63 }, random).toSorted((a, b) => a - b)[31]!;
 }

@@ -21,8 +21,6 @@ export interface Targets {
 }
 
 const top = 10;
-const scorePower = 0.5;
-const overlapPower = 6;
 
 /**
  * Task-aligned assignment (TOOD, arXiv 2108.07755, 3.2): an anchor inside an object fits it by score^0.5 × CIoU^6; each
@@ -42,7 +40,7 @@ export function assign(scores: tf.Tensor3D, boxes: tf.Tensor3D, centres: tf.Tens
     const classScore = tf.matMul(truth.classes, scores, false, true); // [batch, objects, anchors]
     const { ciou } = completeIou(tf.expandDims(truth.boxes, 2), tf.expandDims(boxes, 1));
     const overlap = tf.mul(tf.relu(ciou), inside);
-    const fit = tf.mul(tf.mul(tf.pow(classScore, scorePower), tf.pow(overlap, overlapPower)), inside);
+    const fit = tf.mul(tf.mul(tf.sqrt(classScore), tf.square(tf.mul(tf.square(overlap), overlap))), inside);
 
     const { values } = tf.topk(fit, Math.min(top, fit.shape[2]!));
     const tenth = tf.min(values, 2, true);

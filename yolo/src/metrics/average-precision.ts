@@ -37,8 +37,8 @@ export interface Metrics {
 const iouThresholds: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + ((0.95 - 0.5) / 9) * i);
 const recallPoints = Array.from({ length: 101 }, (_, i) => i * 0.01);
 
-/** Each detection of one class in score order, and whether it hit at each threshold. */
-interface Ranked {
+/** A detection of one class, and whether it hit at each threshold. */
+export interface Ranked {
   readonly score: number;
   readonly hits: readonly boolean[];
 }
@@ -50,23 +50,28 @@ interface Ranked {
 export function evaluate(pictures: readonly Evaluated[], classes: number): Metrics {
   const perClass: ClassMetrics[] = [];
   for (let cls = 0; cls < classes; cls++) {
-    let objects = 0;
-    const ranked: Ranked[] = [];
-    for (const picture of pictures) {
-      const own = picture.objects.filter((object) => object.cls === cls);
-      objects += own.length;
-      ranked.push(
-        ...match(
-          picture.detections.filter((detection) => detection.cls === cls),
-          own,
-        ),
-      );
-    }
+    const { objects, ranked } = rankedOf(pictures, cls);
     if (objects > 0) perClass.push(classMetrics(cls, objects, ranked));
   }
   const mean = (pick: (metrics: ClassMetrics) => number) =>
     perClass.length === 0 ? 0 : perClass.reduce((sum, metrics) => sum + pick(metrics), 0) / perClass.length;
   return { map50: mean((m) => m.ap50), map: mean((m) => m.ap), precision: mean((m) => m.precision), recall: mean((m) => m.recall), classes: perClass };
+}
+
+/** The detections of a class in all pictures, surest first, and the number of its objects. */
+export function rankedOf(pictures: readonly Evaluated[], cls: number): { objects: number; ranked: Ranked[] } {
+  let objects = 0;
+  const ranked: Ranked[] = [];
+  for (const picture of pictures) {
+    const own = picture.objects.filter((object) => object.cls === cls);
+    objects += own.length;
+    for (const each of match(
+      picture.detections.filter((detection) => detection.cls === cls),
+      own,
+    ))
+      ranked.push(each);
+  }
+  return { objects, ranked: ranked.toSorted((a, b) => b.score - a.score) };
 }
 
 function match(detections: readonly Detection[], objects: readonly LabelledBox[]): Ranked[] {
@@ -89,8 +94,7 @@ function match(detections: readonly Detection[], objects: readonly LabelledBox[]
   return sorted.map((detection, d) => ({ score: detection.score, hits: hits.map((row) => row[d]!) }));
 }
 
-function classMetrics(cls: number, objects: number, unsorted: readonly Ranked[]): ClassMetrics {
-  const ranked = unsorted.toSorted((a, b) => b.score - a.score);
+function classMetrics(cls: number, objects: number, ranked: readonly Ranked[]): ClassMetrics {
   const aps = iouThresholds.map((_, t) =>
     averagePrecision(
       ranked.map((detection) => detection.hits[t]!),

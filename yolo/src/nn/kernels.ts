@@ -5,7 +5,8 @@
  */
 import * as tf from "@tensorflow/tfjs-node";
 
-interface OpAttr {
+/** An attribute of an operation, as tfjs-node hands it to the native binding. */
+export interface OpAttr {
   readonly name: string;
   readonly type: number;
   readonly value: unknown;
@@ -22,6 +23,11 @@ export interface NodeBackend {
     readonly TF_ATTR_SHAPE: number;
     readonly TF_FLOAT: number;
   };
+  /** What stands behind each tensor: values that wait in JavaScript, or the id of a native tensor. */
+  readonly tensorMap: {
+    get(dataId: object): { id: number; readonly shape: readonly number[]; readonly dtype: number; values: ArrayLike<number> | null };
+  };
+  createOutputTensor(native: { readonly id: number; readonly dtype: number; readonly shape: readonly number[] }): tf.Tensor;
   executeSingleOutput(name: string, attrs: readonly OpAttr[], inputs: readonly tf.Tensor[]): tf.Tensor;
   executeMultipleOutputs(name: string, attrs: readonly OpAttr[], inputs: readonly tf.Tensor[], outputs: number): tf.Tensor[];
 }
@@ -52,14 +58,43 @@ export function conv2d(x: tf.Tensor, weights: tf.Tensor, stride: number): tf.Ten
   return backend.executeSingleOutput("Conv2D", convAttrs(weights.shape[0], stride), [x, weights]);
 }
 
-/** The gradient of `conv2d` by its picture; `shape` is an int32 vector holding the picture's shape. */
-export function conv2dInputGradient(shape: tf.Tensor, weights: tf.Tensor, dy: tf.Tensor, stride: number): tf.Tensor {
-  return backend.executeSingleOutput("Conv2DBackpropInput", convAttrs(weights.shape[0], stride), [shape, weights, dy]);
+const shapeTensor = (shape: readonly number[]) => tf.tensor1d([...shape], "int32");
+
+/**
+ * The gradients of `conv2d` by its picture `x` (unless `filterOnly`) and its weights. oneDNN has no backward form for
+ * explicit padding, and TensorFlow's own is four times slower; so the picture is padded for it. Of a side that is even,
+ * a stride of 2 reads only the padding before it.
+ */
+export function conv2dGradients(
+  x: tf.Tensor,
+  weights: tf.Tensor,
+  dy: tf.Tensor,
+  stride: number,
+  { filterOnly }: { filterOnly: boolean },
+): { dWeights: tf.Tensor; dx?: tf.Tensor } {
+  return tf.tidy(() => {
+    const kernel = weights.shape[0];
+    const padded =
+      stride === 1
+        ? x
+        : tf.pad(x, [
+            [0, 0],
+            [(kernel - 1) / 2, 0],
+            [(kernel - 1) / 2, 0],
+            [0, 0],
+          ]);
+    const attrs = gradientAttrs(stride);
+    const dWeights = backend.executeSingleOutput("Conv2DBackpropFilter", attrs, [padded, shapeTensor(weights.shape), dy]);
+    if (filterOnly) return { dWeights };
+    const dPadded = backend.executeSingleOutput("Conv2DBackpropInput", attrs, [shapeTensor(padded.shape), weights, dy]);
+    const before = padded.shape[1]! - x.shape[1]!;
+    return { dWeights, dx: before === 0 ? dPadded : tf.slice(dPadded, [0, before, before, 0], x.shape) };
+  });
 }
 
-/** The gradient of `conv2d` by its weights; `shape` is an int32 vector holding the weights' shape. */
-export function conv2dFilterGradient(x: tf.Tensor, shape: tf.Tensor, dy: tf.Tensor, kernel: number, stride: number): tf.Tensor {
-  return backend.executeSingleOutput("Conv2DBackpropFilter", convAttrs(kernel, stride), [x, shape, dy]);
+function gradientAttrs(stride: number): OpAttr[] {
+  const common = [floatType("T"), ints("strides", [1, stride, stride, 1]), text("data_format", "NHWC"), ints("dilations", [1, 1, 1, 1])];
+  return [...common, text("padding", stride === 1 ? "SAME" : "VALID")];
 }
 
 const normAttrs = (epsilon: number) => [floatType("T"), floatType("U"), float("epsilon", epsilon), text("data_format", "NHWC"), bool("is_training", true)];

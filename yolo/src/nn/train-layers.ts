@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs-node";
-import { batchNorm, batchNormGradient, conv2d, conv2dFilterGradient, conv2dInputGradient, maxPool5, maxPool5Gradient, sigmoidGradient } from "./kernels.ts";
+import { batchNorm, batchNormGradient, conv2d, conv2dGradients, maxPool5, maxPool5Gradient, sigmoidGradient } from "./kernels.ts";
 import type { Layers } from "./model.ts";
 import { type Layout, normEpsilon } from "./parameters.ts";
 import { Tape } from "./tape.ts";
@@ -32,8 +32,9 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
     const w = weight(name);
     const y = conv2d(x, w, stride);
     tape.record([y], (dy) => {
-      gradients.set(name, conv2dFilterGradient(x, tf.tensor1d(w.shape, "int32"), dy, w.shape[0], stride));
-      if (x !== image) tape.give(x, conv2dInputGradient(tf.tensor1d(x.shape, "int32"), w, dy, stride));
+      const { dWeights, dx } = conv2dGradients(x, w, dy, stride, { filterOnly: x === image });
+      gradients.set(name, dWeights);
+      if (dx) tape.give(x, dx);
     });
     return y;
   }
@@ -64,7 +65,7 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
         (dy) =>
           tape.give(
             b,
-            tf.tidy(() => tf.add(sigmoidGradient(s, tf.mul(dy, b)), tf.mul(dy, s))),
+            tf.tidy(() => tf.mul(tf.add(sigmoidGradient(s, b), s), dy)),
           ),
         [s],
       );
@@ -99,12 +100,12 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
       return y;
     },
     upsample(x) {
-      const [batch, height, width, channels] = x.shape as [number, number, number, number];
+      const [, height, width] = x.shape as [number, number, number, number];
       const y = tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [height * 2, width * 2]);
       tape.record([y], (dy) =>
         tape.give(
           x,
-          tf.tidy(() => tf.sum(tf.reshape(dy, [batch * height, 2, width, 2, channels]), [1, 3]).reshape(x.shape)),
+          tf.tidy(() => tf.mul(tf.avgPool(dy as tf.Tensor4D, 2, 2, "valid"), 4)),
         ),
       );
       return y;

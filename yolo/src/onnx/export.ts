@@ -20,7 +20,7 @@ export function exportOnnx(config: ModelConfig, layout: Layout, weights: Weights
   graph.rename(output, "output0");
   return graph.finish({
     input: { name: "images", shape: ["batch", 3, side, side] },
-    output: { name: "output0", shape: ["batch", 4 + config.classes, anchorPoints(side, side).count] },
+    outputs: [{ name: "output0", shape: ["batch", 4 + config.classes, anchorPoints(side, side).count] }],
     metadata: {
       task: "detect",
       stride: String(Math.max(...strides)),
@@ -30,6 +30,24 @@ export function exportOnnx(config: ModelConfig, layout: Layout, weights: Weights
       license: "Apache-2.0",
     },
   });
+}
+
+/**
+ * The model without its decoding, for validation: `images` [batch, 3, height, width], any multiples of 32 → `box3`, `cls3`
+ * … `cls5`: the levels' raw predictions [batch, 4 × bins or classes, height / stride, width / stride].
+ */
+export function exportRawOnnx(config: ModelConfig, layout: Layout, weights: Weights): Uint8Array {
+  const graph = new OnnxGraph();
+  const levels = yolov8(onnxLayers(graph, layout, weights), { name: "images", channels: 3 }, config);
+  const outputs = levels.flatMap(({ box, cls }, i) => {
+    graph.rename(box.name, `box${i + 3}`);
+    graph.rename(cls.name, `cls${i + 3}`);
+    return [
+      { name: `box${i + 3}`, shape: ["batch", 4 * bins, `height${i + 3}`, `width${i + 3}`] },
+      { name: `cls${i + 3}`, shape: ["batch", config.classes, `height${i + 3}`, `width${i + 3}`] },
+    ];
+  });
+  return graph.finish({ input: { name: "images", shape: ["batch", 3, "height", "width"] }, outputs, metadata: { producer: "airloom" } });
 }
 
 /** Weights [kh, kw, in, out] as [out, in, kh, kw]. */

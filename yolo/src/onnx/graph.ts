@@ -1,4 +1,4 @@
-import { MessageWriter } from "./protobuf.ts";
+import { MessageWriter } from "../files/protobuf.ts";
 
 type Attribute = number | string | readonly number[];
 
@@ -51,12 +51,13 @@ export class OnnxGraph {
   }
 
   /** The model's bytes. A side that is a string is a symbolic dimension. */
-  finish(io: { input: ValueInfo; output: ValueInfo; metadata: Record<string, string> }): Uint8Array {
+  finish(io: { input: ValueInfo; outputs: readonly ValueInfo[]; metadata: Record<string, string> }): Uint8Array {
     const graph = new MessageWriter();
     for (const node of this.#nodes) graph.message(1, node);
     graph.text(2, "yolov8");
     for (const constant of this.#constants) graph.message(5, constant);
-    graph.message(11, valueInfo(io.input)).message(12, valueInfo(io.output));
+    graph.message(11, valueInfo(io.input));
+    for (const output of io.outputs) graph.message(12, valueInfo(output));
     const model = new MessageWriter().int(1, 8).text(2, "airloom").text(3, "1").message(7, graph);
     model.message(8, new MessageWriter().text(1, "").int(2, 13));
     for (const [key, value] of Object.entries(io.metadata)) model.message(14, new MessageWriter().text(1, key).text(2, value));

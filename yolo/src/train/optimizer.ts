@@ -7,6 +7,8 @@ export interface TrainState {
   /** The optimiser's first and second moments; SGD uses the first as its velocity. */
   readonly first: tf.Tensor1D;
   readonly second: tf.Tensor1D;
+  /** Gradients of the batches since the last update; of length 0 where every batch is an update. */
+  readonly gathered: tf.Tensor1D;
   /** Batch norm's running statistics. */
   readonly stats: tf.Tensor1D;
   /** Exponential moving averages of parameters and statistics, which are what is evaluated and kept. */
@@ -29,47 +31,63 @@ export interface StepRates {
 
 export type OptimizerKind = "SGD" | "AdamW";
 
-/** Constant vectors of a layout: 1 where weights decay, and 1 where biases are. */
-export interface Masks {
-  readonly decay: tf.Tensor1D;
-  readonly bias: tf.Tensor1D;
-}
-
-export function masksOf(layout: Layout): Masks {
-  const run = (from: number, to: number) => tf.tensor1d(new Float32Array(layout.length).fill(1, from, to));
-  return { decay: run(0, layout.decayEnd), bias: run(layout.biasStart, layout.length) };
-}
-
 const maxNorm = 10;
 const beta2 = 0.999;
 const adamEpsilon = 1e-8;
 
+/** The rates of a step as scalars. */
+export type RateTensors = Readonly<Record<keyof StepRates, tf.Scalar>>;
+
+const rateNames = ["learningRate", "biasRate", "momentum", "averageDecay", "update"] as const satisfies (keyof StepRates)[];
+
+/** Numbers in a `rateVector`. */
+export const rateCount = rateNames.length;
+
+/** The rates as one vector, which is how they reach a step. */
+export const rateVector = (rates: StepRates): Float32Array => Float32Array.from(rateNames, (name) => rates[name]);
+
+/** The scalars of `rateVector`. */
+export function rateTensors(vector: tf.Tensor1D): RateTensors {
+  const scalars = tf.split(vector, rateNames.length).map((part) => tf.reshape(part, []) as tf.Scalar);
+  return Object.fromEntries(rateNames.map((name, i) => [name, scalars[i]!])) as Record<keyof StepRates, tf.Scalar>;
+}
+
 /**
  * The next parameters and moments. Gradients are clipped to a norm of 10 first.
  * SGD: Nesterov's momentum in torch's form, decay added to the gradient. AdamW: arXiv 1711.05101, algorithm 2.
+ *
+ * Each of the layout's three runs is updated by itself: only weights decay, and biases have a rate of their own. What can be
+ * a scalar is made one first, because every pass over three million numbers counts.
  */
 export function optimise(
   kind: OptimizerKind,
   state: Pick<TrainState, "parameters" | "first" | "second">,
   gradient: tf.Tensor1D,
-  masks: Masks,
+  layout: Layout,
   weightDecay: number,
-  rates: Record<keyof StepRates, tf.Scalar>,
+  rates: RateTensors,
 ): Pick<TrainState, "parameters" | "first" | "second"> {
-  const norm = tf.sqrt(tf.sum(tf.square(gradient)));
-  const g = tf.mul(gradient, tf.minimum(1, tf.div(maxNorm, tf.add(norm, 1e-6)))) as tf.Tensor1D;
-  const rate = tf.add(rates.learningRate, tf.mul(masks.bias, tf.sub(rates.biasRate, rates.learningRate)));
+  const squares = tf.square(gradient);
+  const clip = tf.minimum(1, tf.div(maxNorm, tf.add(tf.sqrt(tf.sum(squares)), 1e-6)));
+  const runs = [layout.decayEnd, layout.biasStart - layout.decayEnd, layout.length - layout.biasStart];
+  const perRun = (vector: tf.Tensor1D) => tf.split(vector, runs);
+  const whole = (parts: readonly tf.Tensor[]) => tf.concat1d(parts as tf.Tensor1D[]);
+  const runRates = [rates.learningRate, rates.learningRate, rates.biasRate];
+  const parameters = perRun(state.parameters);
   if (kind === "SGD") {
-    const decayed = tf.add(g, tf.mul(tf.mul(state.parameters, masks.decay), weightDecay));
+    const clipped = tf.mul(gradient, clip) as tf.Tensor1D;
+    const [weights, ...others] = perRun(clipped);
+    const decayed = whole([tf.add(weights!, tf.mul(parameters[0]!, weightDecay)), ...others]);
     const first = tf.add(tf.mul(state.first, rates.momentum), decayed) as tf.Tensor1D;
-    const ahead = tf.add(decayed, tf.mul(first, rates.momentum));
-    return { parameters: tf.sub(state.parameters, tf.mul(rate, ahead)), first, second: tf.clone(state.second) };
+    const ahead = perRun(tf.add(decayed, tf.mul(first, rates.momentum)));
+    return { parameters: whole(parameters.map((part, i) => tf.sub(part, tf.mul(ahead[i]!, runRates[i]!)))), first, second: state.second };
   }
-  const decayed = tf.mul(state.parameters, tf.sub(1, tf.mul(tf.mul(rate, weightDecay), masks.decay)));
-  const first = tf.add(tf.mul(state.first, rates.momentum), tf.mul(g, tf.sub(1, rates.momentum))) as tf.Tensor1D;
-  const second = tf.add(tf.mul(state.second, beta2), tf.mul(tf.square(g), 1 - beta2)) as tf.Tensor1D;
-  const firstHat = tf.div(first, tf.sub(1, tf.pow(rates.momentum, rates.update)));
-  const secondHat = tf.div(second, tf.sub(1, tf.pow(beta2, rates.update)));
-  const change = tf.div(firstHat, tf.add(tf.sqrt(secondHat), adamEpsilon));
-  return { parameters: tf.sub(decayed, tf.mul(rate, change)), first, second };
+  const first = tf.add(tf.mul(state.first, rates.momentum), tf.mul(gradient, tf.mul(clip, tf.sub(1, rates.momentum)))) as tf.Tensor1D;
+  const second = tf.add(tf.mul(state.second, beta2), tf.mul(squares, tf.mul(tf.square(clip), 1 - beta2))) as tf.Tensor1D;
+  // m̂ ÷ (√v̂ + ε), with the bias corrections of both taken out of the vectors.
+  const correction1 = tf.sub(1, tf.pow(rates.momentum, rates.update));
+  const correction2 = tf.sqrt(tf.sub(1, tf.pow(beta2, rates.update)));
+  const change = perRun(tf.div(first, tf.add(tf.mul(tf.sqrt(second), tf.div(correction1, correction2)), tf.mul(correction1, adamEpsilon))));
+  const decayed = [tf.mul(parameters[0]!, tf.sub(1, tf.mul(rates.learningRate, weightDecay))), parameters[1]!, parameters[2]!];
+  return { parameters: whole(decayed.map((part, i) => tf.sub(part, tf.mul(change[i]!, runRates[i]!)))), first, second };
 }

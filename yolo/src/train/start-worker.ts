@@ -1,3 +1,6 @@
+import { createRequire } from "node:module";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 
 /**
@@ -6,7 +9,9 @@ import { Worker } from "node:worker_threads";
  */
 export function startWorker(url: URL, workerData: unknown): Worker {
   if (!url.pathname.endsWith(".ts")) return new Worker(url, { workerData });
-  const tsx = JSON.stringify(import.meta.resolve("tsx/esm/api"));
+  // Not import.meta.resolve: under mocha there is none.
+  const folder = path.dirname(createRequire(import.meta.url).resolve("tsx/package.json"));
+  const tsx = JSON.stringify(pathToFileURL(path.join(folder, "dist/esm/api/index.mjs")).href);
   const code = `import(${tsx}).then(({ register }) => { register(); return import(${JSON.stringify(url.href)}); })`;
   return new Worker(code, { eval: true, workerData });
 }

@@ -1,11 +1,12 @@
 import * as tf from "@tensorflow/tfjs-node";
+import type { Truth } from "../loss/assign.ts";
 import { anchorTensors, type AnchorTensors, flattenLevels, unflattenGradient } from "../loss/decode.ts";
 import { detectionLoss } from "../loss/loss.ts";
-import type { Truth } from "../loss/assign.ts";
+import { oneHot } from "../loss/one-hot.ts";
 import { type ModelConfig, yolov8 } from "../nn/model.ts";
-import { type Layout, normMomentum, type Weights } from "../nn/parameters.ts";
+import { type Layout, layoutOf, normMomentum } from "../nn/parameters.ts";
 import { trainingPass } from "../nn/train-layers.ts";
-import { type Masks, masksOf, optimise, type OptimizerKind, type StepRates, type TrainState } from "./optimizer.ts";
+import { optimise, type OptimizerKind, rateTensors, type TrainState } from "./optimizer.ts";
 
 /** What stays the same in all steps of a run. */
 export interface StepSetting {
@@ -14,29 +15,35 @@ export interface StepSetting {
   readonly optimizer: OptimizerKind;
   readonly weightDecay: number;
   readonly anchors: AnchorTensors;
-  readonly masks: Masks;
+  /** Whether gradients of several batches are gathered for an update. */
+  readonly gathers: boolean;
+  /** Parameters whose names begin with one of these stay as they are. */
+  readonly frozen: readonly string[];
 }
 
-export function stepSetting(config: ModelConfig, layout: Layout, side: number, optimizer: OptimizerKind, weightDecay: number): StepSetting {
-  return { config, layout, optimizer, weightDecay, anchors: anchorTensors(side, side), masks: masksOf(layout) };
+export interface StepOptions extends Pick<StepSetting, "optimizer" | "weightDecay">, Partial<Pick<StepSetting, "gathers" | "frozen">> {
+  readonly config: ModelConfig;
+  readonly side: number;
 }
 
-/** A batch on the device: `images` [batch, side, side, 3] float32 RGB in 0 … 1. */
-export interface Batch extends Truth {
+export function stepSetting({ config, side, optimizer, weightDecay, gathers = false, frozen = [] }: StepOptions): StepSetting {
+  return { config, layout: layoutOf(config), optimizer, weightDecay, anchors: anchorTensors(side, side), gathers, frozen };
+}
+
+/** A batch on the device. */
+export interface Batch {
+  /** [batch, side, side, 3] float32 RGB in 0 … 1. */
   readonly images: tf.Tensor4D;
+  /** [batch, objects, 4] float32, xyxy pixels. */
+  readonly boxes: tf.Tensor3D;
+  /** [batch, objects] int32 class index, −1 for padding. */
+  readonly classes: tf.Tensor2D;
 }
 
-/** The state before the first step. */
-export function initialState({ parameters, stats }: Weights): TrainState {
-  const vector = (values: Float32Array) => tf.tensor1d(values);
-  return {
-    parameters: vector(parameters),
-    first: tf.zeros([parameters.length]),
-    second: tf.zeros([parameters.length]),
-    stats: vector(stats),
-    averaged: vector(parameters),
-    averagedStats: vector(stats),
-  };
+/** What the loss compares with, for `count` classes. */
+export function truthOf({ boxes, classes }: Pick<Batch, "boxes" | "classes">, count: number): Truth {
+  const present = tf.expandDims<tf.Tensor3D>(tf.cast(tf.greaterEqual(classes, 0), "float32"), 2);
+  return { boxes, classes: oneHot(classes, count) as tf.Tensor3D, present };
 }
 
 /** Loss parts [3] and flat gradient for one batch, with the batch's own statistics: what one step learns from. */
@@ -48,7 +55,7 @@ export function lossAndGradient(
   const pass = trainingPass(setting.layout, parameters, batch.images);
   const levels = yolov8<tf.Tensor>(pass.layers, batch.images, setting.config);
   const { box, cls } = flattenLevels(levels);
-  const { parts, boxGradient, clsGradient } = detectionLoss(box, cls, batch, setting.anchors);
+  const { parts, boxGradient, clsGradient } = detectionLoss(box, cls, truthOf(batch, setting.config.classes), setting.anchors);
   const boxes = levels.map((level) => level.box);
   const classes = levels.map((level) => level.cls);
   unflattenGradient(boxes, boxGradient).forEach((gradient, i) => pass.tape.give(boxes[i]!, gradient));
@@ -57,32 +64,51 @@ export function lossAndGradient(
   return { parts, gradient: pass.gradient(), batchStats: pass.batchStats() };
 }
 
-/** One update: forward, loss, backward, optimiser, running statistics, moving averages. A pure function of its tensors. */
-export function trainStep(
-  setting: StepSetting,
-  state: TrainState,
-  batch: Batch,
-  rates: Record<keyof StepRates, tf.Scalar>,
-): TrainState & { readonly parts: tf.Tensor1D } {
+/** What a batch alone changes: the sum of gradients so far, and the running statistics. */
+export interface Gathered {
+  /** The losses [3]: box, cls, dfl. */
+  readonly parts: tf.Tensor1D;
+  readonly gradient: tf.Tensor1D;
+  readonly stats: tf.Tensor1D;
+}
+
+/** Forward and backward for one batch; its gradient is added to those of the batches before it. */
+export function gatherStep(setting: StepSetting, state: TrainState, batch: Batch): Gathered {
   const { parts, gradient, batchStats } = lossAndGradient(setting, state.parameters, batch);
-  const next = optimise(setting.optimizer, state, gradient, setting.masks, setting.weightDecay, rates);
   const stats = tf.add(tf.mul(state.stats, 1 - normMomentum), tf.mul(batchStats, normMomentum)) as tf.Tensor1D;
-  const average = (old: tf.Tensor1D, now: tf.Tensor1D) => tf.add(tf.mul(old, rates.averageDecay), tf.mul(now, tf.sub(1, rates.averageDecay))) as tf.Tensor1D;
-  return { ...next, stats, averaged: average(state.averaged, next.parameters), averagedStats: average(state.averagedStats, stats), parts };
+  return { parts, gradient: setting.gathers ? tf.add(state.gathered, gradient) : gradient, stats };
 }
 
-/** Runs `trainStep` at once, frees the old state and the batch, and gives the new state and the loss parts. */
-export function runStepEagerly(setting: StepSetting, state: TrainState, batch: Batch, rates: StepRates): { state: TrainState; parts: Float32Array } {
-  const { parts, ...next } = inTidy(() => {
-    const scalars = Object.fromEntries(Object.entries(rates).map(([name, value]) => [name, tf.scalar(value as number)]));
-    return trainStep(setting, state, batch, scalars as Record<keyof StepRates, tf.Scalar>);
-  });
-  const values = parts.dataSync() as Float32Array;
-  tf.dispose([parts, ...Object.values(state), ...Object.values(batch)] as tf.Tensor[]);
-  return { state: next, parts: values };
+/**
+ * One update from what was gathered: optimiser and moving averages. With `gatherStep` a pure function of its tensors, which
+ * is what lets it be recorded; `rates` is a `rateVector`.
+ */
+export function updateStep(setting: StepSetting, state: TrainState, { gradient, stats }: Gathered, rates: tf.Tensor1D): TrainState {
+  const scalars = rateTensors(rates);
+  const free = freeMask(setting);
+  const next = optimise(setting.optimizer, state, free ? tf.mul(gradient, free) : gradient, setting.layout, setting.weightDecay, scalars);
+  const parameters: tf.Tensor1D = free ? tf.add(state.parameters, tf.mul(tf.sub(next.parameters, state.parameters), free)) : next.parameters;
+  const newShare = tf.sub(1, scalars.averageDecay);
+  const average = (old: tf.Tensor1D, now: tf.Tensor1D) => tf.add(old, tf.mul(tf.sub(now, old), newShare)) as tf.Tensor1D;
+  return {
+    ...next,
+    parameters,
+    gathered: setting.gathers ? tf.fill([setting.layout.length], 0) : state.gathered,
+    stats,
+    averaged: average(state.averaged, parameters),
+    averagedStats: average(state.averagedStats, stats),
+  };
 }
 
-/** `tf.tidy` for a result that is an object of tensors, which tfjs types only with an index signature. */
-function inTidy<T extends object>(work: () => T): T {
-  return tf.tidy(() => work() as unknown as tf.TensorContainerObject) as unknown as T;
+/** 1 where parameters may change, 0 where they are frozen [parameters]; undefined where all may. */
+function freeMask({ layout, frozen }: StepSetting): tf.Tensor1D | undefined {
+  if (frozen.length === 0) return undefined;
+  const runs: { length: number; free: number }[] = [];
+  for (const { name, length } of layout.slots.values()) {
+    const free = frozen.some((prefix) => name.startsWith(prefix)) ? 0 : 1;
+    const last = runs.at(-1);
+    if (last?.free === free) last.length += length;
+    else runs.push({ length, free });
+  }
+  return tf.concat1d(runs.map(({ length, free }) => tf.fill([length], free)));
 }

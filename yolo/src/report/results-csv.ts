@@ -1,4 +1,4 @@
-import type { EpochReport } from "@airloom/yolo/train/train.ts";
+import type { EpochReport } from "../train/train.ts";
 
 /** One row an epoch, under the column names that people's plotting scripts know. */
 export function resultsCsv(reports: readonly EpochReport[]): string {
@@ -12,7 +12,12 @@ export function resultsCsv(reports: readonly EpochReport[]): string {
     "metrics/recall(B)": (report) => report.metrics.recall,
     "metrics/mAP50(B)": (report) => report.metrics.map50,
     "metrics/mAP50-95(B)": (report) => report.metrics.map,
-    "lr/pg0": (report) => report.learningRate,
+    "val/box_loss": (report) => report.valBoxLoss,
+    "val/cls_loss": (report) => report.valClsLoss,
+    "val/dfl_loss": (report) => report.valDflLoss,
+    "lr/pg0": (report) => report.learningRates[0],
+    "lr/pg1": (report) => report.learningRates[1],
+    "lr/pg2": (report) => report.learningRates[2],
   };
   let elapsed = 0;
   const rows = reports.map((report) => {

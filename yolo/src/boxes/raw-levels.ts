@@ -1,0 +1,52 @@
+import { bins, strides } from "../nn/model.ts";
+import type { Detection } from "./boxes.ts";
+
+/** One level's raw predictions of one picture, channels first. */
+export interface RawLevel {
+  /** [4 × bins, height, width] float32 logits: left, top, right, bottom. */
+  readonly box: Float32Array;
+  /** [classes, height, width] float32 logits. */
+  readonly cls: Float32Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * The detections above a score in the three levels of a picture, before suppression. Only boxes that count are decoded, which
+ * of the thousands of cells are few.
+ */
+export function decodeLevels(levels: readonly RawLevel[], classes: number, minScore: number): Detection[] {
+  const threshold = Math.log(minScore / (1 - minScore));
+  const found: Detection[] = [];
+  levels.forEach(({ box, cls, height, width }, level) => {
+    const cells = height * width;
+    const stride = strides[level]!;
+    for (let cell = 0; cell < cells; cell++) {
+      let decoded: Detection["box"] | undefined;
+      for (let c = 0; c < classes; c++) {
+        const logit = cls[c * cells + cell]!;
+        if (!(logit > threshold)) continue;
+        if (!decoded) {
+          const [x, y] = [((cell % width) + 0.5) * stride, (Math.floor(cell / width) + 0.5) * stride];
+          const side = (which: number) => distributionMean(box, which, cell, cells) * stride;
+          decoded = [x - side(0), y - side(1), x + side(2), y + side(3)];
+        }
+        found.push({ box: decoded, score: 1 / (1 + Math.exp(-logit)), cls: c });
+      }
+    }
+  });
+  return found;
+}
+
+/** The mean of a side's distribution over the bins (arXiv 2006.04388, eq. 4), in strides. */
+function distributionMean(box: Float32Array, side: number, cell: number, cells: number): number {
+  let highest = -Infinity;
+  for (let b = 0; b < bins; b++) highest = Math.max(highest, box[(side * bins + b) * cells + cell]!);
+  let [sum, mean] = [0, 0];
+  for (let b = 0; b < bins; b++) {
+    const weight = Math.exp(box[(side * bins + b) * cells + cell]! - highest);
+    sum += weight;
+    mean += weight * b;
+  }
+  return mean / sum;
+}

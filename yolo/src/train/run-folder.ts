@@ -1,0 +1,197 @@
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import sharp from "sharp";
+import { analyse, type Analysis } from "../metrics/analysis.ts";
+import { layoutOf, type Weights } from "../nn/parameters.ts";
+import { exportOnnx } from "../onnx/export.ts";
+import { confusionChart, curveCharts, labelsChart, resultsChart } from "../plots/charts.ts";
+import { type Annotated, drawMosaic } from "../plots/mosaic.ts";
+import { type Figure, htmlReport } from "../report/html.ts";
+import { modelCard, type Origin } from "../report/model-card.ts";
+import { resultsCsv } from "../report/results-csv.ts";
+import { writeCheckpoint, writeTorchCheckpoint } from "../weights/checkpoint.ts";
+import { checkData } from "./check-data.ts";
+import { loadBatches } from "./loader.ts";
+import { loadPicture } from "./pictures.ts";
+import { readRunState, writeRunState } from "./run-state.ts";
+import { type EpochReport, fingerprintOf, type StepProgress, train, type TrainJob } from "./train.ts";
+import { Validator } from "./validate.ts";
+
+/** What a run in a folder tells its caller. */
+export interface FolderEvents {
+  onNote(text: string): void;
+  onStep(progress: StepProgress): void;
+  onEpoch(report: EpochReport): Promise<void> | void;
+}
+
+/** How a run in a folder ended. */
+export interface FolderEnd {
+  /** "stopped" is a run that was asked to stop, and that goes on when it is started again. */
+  readonly why: "epochs" | "patience" | "time" | "stopped";
+  readonly reports: readonly EpochReport[];
+}
+
+/** Where a run's state is kept; `resume` in the name that people look for. */
+const stateFile = "resume.safetensors";
+
+/** Written whole or not at all. */
+async function writeWhole(file: string, data: string | Uint8Array): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    await writeFile(temporary, data);
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC")
+      throw new Error(`${file} cannot be written: the disk is full. Make room and start the run again: it goes on from its last epoch.`, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * Runs a job and leaves everything in `folder`: weights (best and last; safetensors, .pt, ONNX), results.csv, plots, mosaics,
+ * a report and a model card. The state is saved after each epoch and when `signal` asks to stop; a folder that holds the
+ * state of the same job is gone on from.
+ */
+export async function trainInFolder(
+  job: TrainJob,
+  folder: string,
+  origin: Origin,
+  events: FolderEvents,
+  start: { weights?: Weights } = {},
+  signal?: AbortSignal,
+): Promise<FolderEnd> {
+  for (const odd of await checkData(job)) events.onNote(odd);
+  const { labels, options } = job;
+  const config = { size: options.size, classes: labels.length };
+  const place = (name: string) => path.join(folder, name);
+  const state = await savedState(job, place(stateFile), events);
+  if (!state) await writeInputs(job, folder);
+  let reports: readonly EpochReport[] = state?.reports ?? [];
+  let best = state?.best;
+  const checkpoint = (weights: Weights) => ({ config, labels, side: options.side, weights });
+
+  const end = await train(
+    job,
+    {
+      onStep: events.onStep,
+      onEpoch: async (report, weights, _validation, stateNow) => {
+        reports = [...reports, report];
+        if (report.best) {
+          best = weights;
+          await writeWhole(place("best.safetensors"), writeCheckpoint(checkpoint(weights)));
+        }
+        await writeWhole(place(stateFile), writeRunState(stateNow()));
+        await writeWhole(place("results.csv"), resultsCsv(reports));
+        await events.onEpoch(report);
+      },
+    },
+    state ? { state } : start,
+    signal,
+  );
+  if (end.kind === "stopped") {
+    await writeWhole(place(stateFile), writeRunState(end.state));
+    return { why: "stopped", reports };
+  }
+  if (!best) throw new Error("training ended without an epoch");
+  await writeWhole(place("last.safetensors"), writeCheckpoint(checkpoint(end.weights)));
+  await writeWhole(place("best.pt"), await writeTorchCheckpoint(checkpoint(best)));
+  await writeWhole(place("best.onnx"), exportOnnx(config, layoutOf(config), best, { side: options.side, labels }));
+  await writeOutputs(job, folder, best, reports, origin);
+  // It is of no more use, and the largest file here.
+  await rm(place(stateFile), { force: true });
+  return { why: end.why, reports };
+}
+
+async function savedState(job: TrainJob, file: string, events: FolderEvents) {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!bytes) return undefined;
+  const state = readRunState(bytes);
+  if (state.fingerprint !== fingerprintOf(job)) {
+    events.onNote(`${file} is the state of a run with other data or options: beginning anew`);
+    return undefined;
+  }
+  const stepsPerEpoch = Math.ceil(job.train.length / job.options.batch);
+  events.onNote(`going on from epoch ${Math.floor(state.step / stepsPerEpoch) + 1}, step ${(state.step % stepsPerEpoch) + 1}`);
+  return state;
+}
+
+/** What the data looks like, before training: the labels, and batches as the network gets them. */
+async function writeInputs(job: TrainJob, folder: string): Promise<void> {
+  const { labels, options, train: pictures } = job;
+  const chart = labelsChart(
+    pictures.flatMap(({ objects }) => objects),
+    labels,
+  );
+  await writeWhole(path.join(folder, "labels.png"), await png(chart));
+  await writeWhole(path.join(folder, "labels.svg"), chart);
+  const { side, batch, seed, augment } = options;
+  const steps = Math.min(3, Math.ceil(pictures.length / batch));
+  const requests = Array.from({ length: steps }, (_, step) => ({ epoch: 0, step, mosaic: true }));
+  let i = 0;
+  for await (const { images, boxes, classes, objects } of loadBatches({ pictures, side, batch, seed, augment, cacheBytes: 0 }, requests)) {
+    const shown = Array.from({ length: batch }, (_, n): Annotated => {
+      const found = Array.from({ length: objects }, (__, j) => ({
+        cls: classes[n * objects + j]!,
+        box: [...boxes.subarray((n * objects + j) * 4, (n * objects + j) * 4 + 4)],
+      }));
+      const own = found.filter(({ cls }) => cls >= 0) as unknown as Annotated["boxes"];
+      return { pixels: images.subarray(n * side * side * 3, (n + 1) * side * side * 3), width: side, height: side, boxes: own };
+    });
+    await writeWhole(path.join(folder, `train_batch${i++}.jpg`), await drawMosaic(shown, labels));
+  }
+}
+
+const png = (chart: string) => sharp(Buffer.from(chart)).png().toBuffer();
+
+/** Detections below this are not drawn. */
+const drawnScore = 0.25;
+
+async function writeOutputs(job: TrainJob, folder: string, best: Weights, reports: readonly EpochReport[], origin: Origin): Promise<Analysis> {
+  const { labels, options, validation } = job;
+  const config = { size: options.size, classes: labels.length };
+  const { evaluated } = await new Validator(validation, { config, layout: layoutOf(config), side: options.side, batch: options.batch, cacheBytes: 0 }).run(
+    best,
+  );
+  const analysis = analyse(evaluated, labels.length);
+  const shown = await Promise.all(validation.slice(0, 16).map((picture) => loadPicture(picture, options.side)));
+  const mosaics = {
+    val_batch0_labels: await drawMosaic(
+      shown.map((picture) => ({ ...picture, boxes: picture.objects })),
+      labels,
+    ),
+    val_batch0_pred: await drawMosaic(
+      shown.map((picture, i) => ({ ...picture, boxes: evaluated[i]!.detections.filter(({ score }) => score >= drawnScore) })),
+      labels,
+    ),
+  };
+  const curves = curveCharts(analysis, labels);
+  const charts: Record<string, string> = {
+    results: resultsChart(reports),
+    confusion_matrix: confusionChart(analysis.confusion, labels, false),
+    confusion_matrix_normalized: confusionChart(analysis.confusion, labels, true),
+    ...curves,
+  };
+  for (const [name, chart] of Object.entries(charts)) await writeWhole(path.join(folder, `${name}.png`), await png(chart));
+  for (const [name, picture] of Object.entries(mosaics)) await writeWhole(path.join(folder, `${name}.jpg`), picture);
+  const labelsSvg = await readFile(path.join(folder, "labels.svg"), "utf8");
+  const figures: Figure[] = [
+    { title: "The course of training", content: charts["results"]! },
+    { title: "What the model finds in validation pictures", content: mosaics.val_batch0_pred },
+    { title: "What is in them", content: mosaics.val_batch0_labels },
+    { title: "Confusion matrix", content: charts["confusion_matrix"]! },
+    { title: "Confusion matrix, normalised", content: charts["confusion_matrix_normalized"]! },
+    ...Object.entries(curves).map(([title, content]) => ({ title, content })),
+    { title: "Labels of the training split", content: labelsSvg },
+    { title: "Training pictures as the network gets them", content: await readFile(path.join(folder, "train_batch0.jpg")) },
+  ];
+  await writeWhole(path.join(folder, "report.html"), htmlReport(job, reports, analysis, figures));
+  await writeWhole(path.join(folder, "model-card.md"), modelCard(job, analysis, origin));
+  await writeWhole(path.join(folder, "analysis.json"), JSON.stringify(analysis));
+  await rm(path.join(folder, "labels.svg"), { force: true });
+  return analysis;
+}

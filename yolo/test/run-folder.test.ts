@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import sharp from "sharp";
+import { defaultOptions, type TrainOptions } from "../src/train/options.ts";
+import type { PictureFile } from "../src/train/pictures.ts";
+import { trainInFolder } from "../src/train/run-folder.ts";
+import type { TrainJob } from "../src/train/train.ts";
+import { readCheckpoint } from "../src/weights/checkpoint.ts";
+
+const origin = { dataset: "drawn for a test" };
+
+/** White squares on grey, of one class or of two by their size. */
+async function drawn(folder: string, count: number): Promise<PictureFile[]> {
+  await mkdir(folder, { recursive: true });
+  return Promise.all(
+    Array.from({ length: count }, async (_, i) => {
+      const size = i % 2 ? 24 : 40;
+      const [x, y] = [(i * 7) % (96 - size), (i * 13) % (64 - size)];
+      const box = await sharp({ create: { width: size, height: size, channels: 3, background: "white" } })
+        .png()
+        .toBuffer();
+      const file = path.join(folder, `${i}.png`);
+      await sharp({ create: { width: 96, height: 64, channels: 3, background: "#555" } })
+        .composite([{ input: box, left: x, top: y }])
+        .png()
+        .toFile(file);
+      return { file, objects: [{ cls: i % 2, xywh: [(x + size / 2) / 96, (y + size / 2) / 64, size / 96, size / 64] as const }] };
+    }),
+  );
+}
+
+describe("a training run in a folder", () => {
+  let root: string;
+  let job: (options: Partial<TrainOptions>) => TrainJob;
+  before(async () => {
+    root = await mkdtemp(path.join(tmpdir(), "run-folder-"));
+    const pictures = await drawn(path.join(root, "data"), 8);
+    const small: Partial<TrainOptions> = { side: 64, batch: 2, epochs: 2, engine: "eager" };
+    job = (options) => ({
+      train: pictures.slice(0, 5),
+      validation: pictures.slice(5),
+      labels: ["small", "large"],
+      options: { ...defaultOptions, ...small, ...options },
+    });
+  });
+  after(() => rm(root, { recursive: true, force: true }));
+
+  /** Runs a job, and asks it to stop after some steps. */
+  async function run(work: TrainJob, name: string, stopAfter = Infinity) {
+    const folder = path.join(root, name);
+    await mkdir(folder, { recursive: true });
+    const stop = new AbortController();
+    const notes: string[] = [];
+    let steps = 0;
+    const end = await trainInFolder(
+      work,
+      folder,
+      origin,
+      {
+        onNote: (text) => notes.push(text),
+        onStep: () => {
+          if (++steps === stopAfter) stop.abort();
+        },
+        onEpoch: () => undefined,
+      },
+      {},
+      stop.signal,
+    );
+    return { folder, end, notes, steps };
+  }
+
+  it("stopped in the middle of an epoch and started again, equals one that was not stopped, bit for bit", async () => {
+    const whole = await run(job({ accumulate: 2 }), "whole");
+    // Three steps an epoch: the fourth is in the second one, and between two updates.
+    const first = await run(job({ accumulate: 2 }), "parts", 4);
+    assert.equal(first.end.why, "stopped");
+    const second = await run(job({ accumulate: 2 }), "parts");
+    assert.equal(second.steps, 2);
+    assert.match(second.notes.join(), /going on from epoch 2, step 2/);
+    for (const name of ["best.safetensors", "last.safetensors", "best.onnx"]) {
+      const [a, b] = await Promise.all([whole, second].map(({ folder }) => readFile(path.join(folder, name))));
+      assert.ok(a!.equals(b!), name);
+    }
+    const figures = ({ end }: typeof whole) =>
+      end.reports.map(({ seconds: _s, imagesPerSecond: _i, stepShare: _p, memoryMiB: _m, cpuPercent: _c, ...rest }) => rest);
+    assert.deepEqual(figures(second), figures(whole));
+  }).timeout(120_000);
+
+  it("leaves every file that people look for, and no half-written one", async () => {
+    const { folder, end } = await run(job({ engine: "traced", epochs: 1 }), "files");
+    assert.equal(end.why, "epochs");
+    const curves = ["BoxF1_curve.png", "BoxPR_curve.png", "BoxP_curve.png", "BoxR_curve.png"];
+    const mosaics = ["train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"];
+    const texts = ["analysis.json", "model-card.md", "report.html", "results.csv"];
+    const weights = ["best.onnx", "best.pt", "best.safetensors", "last.safetensors"];
+    const charts = ["confusion_matrix.png", "confusion_matrix_normalized.png", "labels.png", "results.png"];
+    assert.deepEqual((await readdir(folder)).toSorted(), [...curves, ...mosaics, ...texts, ...weights, ...charts].toSorted());
+    for (const name of [...curves, ...mosaics, ...charts]) {
+      const { width, height } = await sharp(path.join(folder, name)).metadata();
+      assert.ok(width > 100 && height > 100, name);
+    }
+    const report = await readFile(path.join(folder, "report.html"), "utf8");
+    // Self-contained: nothing is fetched from anywhere.
+    assert.doesNotMatch(report, /(?:src|href)="(?!data:)/);
+    const [header, row] = (await readFile(path.join(folder, "results.csv"), "utf8")).split("\n");
+    assert.equal(
+      header,
+      "epoch,time,train/box_loss,train/cls_loss,train/dfl_loss,metrics/precision(B),metrics/recall(B),metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,val/cls_loss,val/dfl_loss,lr/pg0,lr/pg1,lr/pg2",
+    );
+    assert.equal(row!.split(",").length, 15);
+    assert.deepEqual(readCheckpoint(await readFile(path.join(folder, "best.safetensors"))).labels, ["small", "large"]);
+  }).timeout(120_000);
+
+  it("ends when nothing gets better, and when its time is over", async () => {
+    const patient = await run(job({ epochs: 9, patience: 1, lr0: 0, engine: "traced" }), "patience");
+    assert.deepEqual([patient.end.why, patient.end.reports.length], ["patience", 2]);
+    // A millisecond: the first epoch is over when it is over.
+    const timed = await run(job({ epochs: 9, time: 1e-3 / 3600, engine: "traced" }), "time");
+    assert.deepEqual([timed.end.why, timed.end.reports.length], ["time", 1]);
+  }).timeout(120_000);
+
+  it("begins anew, and says so, where the folder holds the state of another run", async () => {
+    await run(job({}), "other", 2);
+    const { notes, steps } = await run(job({ seed: 5 }), "other");
+    assert.match(notes.join(), /other data or options: beginning anew/);
+    assert.equal(steps, 6);
+  }).timeout(120_000);
+
+  it("refuses data that cannot be trained with, and names the picture and the object", async () => {
+    const good = job({});
+    const broken = path.join(root, "broken.jpg");
+    await writeFile(broken, "not a picture");
+    const refused = (change: Partial<TrainJob>, message: RegExp) => assert.rejects(run({ ...good, ...change }, "bad"), message);
+    await refused({ train: [] }, /the training split is empty/);
+    await refused({ validation: [] }, /the validation split is empty/);
+    await refused({ labels: ["one"] }, /1\.png, object 1: class 1 is not one of 0 … 0/);
+    await refused({ train: [{ file: broken, objects: [] }] }, /broken\.jpg cannot be read as a picture/);
+    const { file } = good.train[0]!;
+    await refused(
+      { train: [{ file, objects: [{ cls: 0, xywh: [0.5, 0.5, 1.5, 0.1] }] }] },
+      /0\.png, object 1: the box 0\.5 0\.5 1\.5 0\.1 is not within 0 … 1/,
+    );
+    await refused({ train: [{ file: path.join(root, "gone.jpg"), objects: [] }] }, /gone\.jpg cannot be read/);
+    assert.deepEqual(await readdir(path.join(root, "bad")), []);
+    const { notes } = await run({ ...good, labels: ["small", "large", "none"] }, "odd", 1);
+    assert.match(notes.join("\n"), /no training picture shows none/);
+  }).timeout(60_000);
+
+  it("stops where the loss is no longer a number, says where, and keeps what it had", async () => {
+    await assert.rejects(run(job({ lr0: 1e30, optimizer: "SGD", warmupEpochs: 0 }), "diverged"), /no longer a number in epoch \d, step \d of 3.*Lower lr0/s);
+  }).timeout(60_000);
+
+  it("trains with a batch of one, and picks no class where a picture shows none", async () => {
+    const good = job({ batch: 1, epochs: 1, engine: "traced" });
+    const { end } = await run({ ...good, train: good.train.map(({ file }, i) => ({ file, objects: i === 0 ? good.train[0]!.objects : [] })) }, "one");
+    assert.ok(Number.isFinite(end.reports[0]!.clsLoss));
+  }).timeout(60_000);
+});
