@@ -35,6 +35,8 @@ export interface TrainingConf {
   freeze: number;
   /** Hours after which training ends, at the end of an epoch; 0 for no limit. @default 0 @minimum 0 */
   time: number;
+  /** A file of weights on the workers to begin with (safetensors, ONNX or .pt); empty trains from scratch. @default "" @maxLength 1000 */
+  weights: string;
   /** Publishes the model even if it is worse than the one that is published now. @default false */
   force_publish: boolean;
 }
@@ -56,6 +58,7 @@ export default dag<TrainingConf>("training_pipeline", { schedule: null, retries:
     closeMosaic: conf.close_mosaic,
     freeze: conf.freeze,
     time: conf.time,
+    weights: conf.weights,
   });
   const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz, force: conf.force_publish });
   const registered = registerModel({ modelName: conf.model_name, trained, evaluation });

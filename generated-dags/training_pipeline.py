@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeTask, Param, conf, result, timedelta
 
 BUNDLE = "training_pipeline.mjs"
 
-with DAG(  # dags-ts/training.dag.ts:43
+with DAG(  # dags-ts/training.dag.ts:45
     dag_id="training_pipeline",
     description="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
     doc_md="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
@@ -28,10 +28,11 @@ with DAG(  # dags-ts/training.dag.ts:43
         "close_mosaic": Param(10, type="integer", minimum=0, description="Epochs at the end without mosaic, at most a fifth of all."),
         "freeze": Param(0, type="integer", minimum=0, maximum=10, description="Modules of the backbone, from its start, that stay as they are; 10 are all."),
         "time": Param(0, type="number", minimum=0, description="Hours after which training ends, at the end of an epoch; 0 for no limit."),
+        "weights": Param("", type="string", maxLength=1000, description="A file of weights on the workers to begin with (safetensors, ONNX or .pt); empty trains from scratch."),
         "force_publish": Param(False, type="boolean", description="Publishes the model even if it is worse than the one that is published now."),
     },
 ):
-    export_dataset = NodeTask(  # dags-ts/training.dag.ts:44
+    export_dataset = NodeTask(  # dags-ts/training.dag.ts:46
         task_id="export_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -42,7 +43,7 @@ with DAG(  # dags-ts/training.dag.ts:43
         },
     )
 
-    train_model = NodeTask(  # dags-ts/training.dag.ts:45
+    train_model = NodeTask(  # dags-ts/training.dag.ts:47
         task_id="train_model",
         bundle=BUNDLE,
         retries=1,
@@ -62,10 +63,11 @@ with DAG(  # dags-ts/training.dag.ts:43
             "closeMosaic": conf("close_mosaic"),
             "freeze": conf("freeze"),
             "time": conf("time"),
+            "weights": conf("weights"),
         },
     )
 
-    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:60
+    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:63
         task_id="evaluate_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=21600),
@@ -78,7 +80,7 @@ with DAG(  # dags-ts/training.dag.ts:43
         },
     )
 
-    register_model = NodeTask(  # dags-ts/training.dag.ts:61
+    register_model = NodeTask(  # dags-ts/training.dag.ts:64
         task_id="register_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -90,7 +92,7 @@ with DAG(  # dags-ts/training.dag.ts:43
         },
     )
 
-    publish_model = NodeTask(  # dags-ts/training.dag.ts:62
+    publish_model = NodeTask(  # dags-ts/training.dag.ts:65
         task_id="publish_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=1800),

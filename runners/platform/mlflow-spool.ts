@@ -1,4 +1,4 @@
-import { appendFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Metric, type MlflowClient, MlflowError } from "./mlflow.ts";
 
@@ -66,8 +66,11 @@ export class MlflowSpool {
         if (error.code === "ENOENT") return "";
         throw error;
       });
-    // A line that a crash has cut short was never promised to anyone.
-    const lines = (await text("mlflow-spool.jsonl")).split("\n").slice(0, -1);
+    // A line that a crash has cut short was never promised to anyone; nor may the next one be written behind it.
+    const spooled = await text("mlflow-spool.jsonl");
+    const lines = spooled.split("\n").slice(0, -1);
+    if (!spooled.endsWith("\n") && spooled)
+      await truncate(path.join(folder, "mlflow-spool.jsonl"), Buffer.byteLength(lines.map((line) => `${line}\n`).join("")));
     const progress = JSON.parse((await text("mlflow-run.json")) || '{"sent":0}') as Progress;
     const spool = new MlflowSpool(
       mlflow,

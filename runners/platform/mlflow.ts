@@ -23,7 +23,7 @@ export interface Metric {
 }
 
 const timeoutMs = 60_000;
-const attempts = 6;
+const defaultAttempts = 6;
 /** MLflow's own limits for one call of log-batch. */
 const maxMetrics = 1000;
 const maxParams = 100;
@@ -31,9 +31,12 @@ const maxParams = 100;
 /** A client for MLflow's REST API 2.0: runs, artifacts and the model registry. Failed calls are repeated for about a minute. */
 export class MlflowClient {
   readonly #http: AxiosInstance;
+  readonly #attempts: number;
   readonly url: string;
 
-  constructor(url: string) {
+  /** @param attempts of each call before it fails; a spool needs but one, it comes again by itself */
+  constructor(url: string, attempts = defaultAttempts) {
+    this.#attempts = attempts;
     this.url = url.replace(/\/+$/, "");
     // Following redirects would make axios keep the whole body of an upload in memory.
     this.#http = axios.create({ baseURL: this.url, timeout: timeoutMs, maxRedirects: 0, maxBodyLength: Infinity });
@@ -129,7 +132,7 @@ export class MlflowClient {
         return await call();
       } catch (error) {
         const { failure, temporary } = describe(error, what, this.url);
-        if (!temporary || attempt >= attempts) throw failure;
+        if (!temporary || attempt >= this.#attempts) throw failure;
         await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt * (0.5 + Math.random())));
       }
     }

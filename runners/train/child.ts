@@ -49,7 +49,6 @@ async function run({ job, folder, origin }: ChildJob): Promise<void> {
       },
       onEpoch: (report) => send({ kind: "epoch", report }),
     },
-    {},
     stop.signal,
   );
   await send({ kind: "ended", why });

@@ -15,18 +15,22 @@ const schema = z.object({
   closeMosaic: z.number().int().min(0),
   freeze: z.number().int().min(0).max(mostFrozen),
   time: z.number().min(0),
+  weights: z.string(),
+  accumulate: z.number().int().min(1).max(1024),
+  engine: z.enum(["traced", "eager"]),
 });
 
 /** A run's options from what a person wrote; what is missing is the default. Throws an error that names each that does not fit. */
 export function optionsFrom(written: Readonly<Record<string, unknown>>): TrainOptions {
   const result = schema.partial().safeParse(written);
   if (!result.success) throw new TerminalError(result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
-  const { model, imgsz, lr0, ...same } = result.data;
+  const { model, imgsz, lr0, weights, ...same } = result.data;
   return {
     ...defaultOptions,
     ...Object.fromEntries(Object.entries(same).filter(([, value]) => value !== undefined)),
     ...(model && { size: model.at(-1) as TrainOptions["size"] }),
     ...(imgsz && { side: imgsz }),
     ...(lr0 && { lr0 }),
+    ...(weights && { weights }),
   };
 }

@@ -21,8 +21,8 @@ export async function runTrainingChild(
 ): Promise<Extract<Ending, { kind: "ended" }>["why"]> {
   const entry = fileURLToPath(new URL("./child.ts", import.meta.url));
   const execArgv = entry.endsWith(".ts") ? ["--import", "tsx"] : ["--enable-source-maps"];
-  // TensorFlow tells of its CPU features at every start.
-  const env = { TF_CPP_MIN_LOG_LEVEL: "2", ...process.env };
+  // TensorFlow tells of its CPU features at every start; what fails is thrown all the same.
+  const env = { TF_CPP_MIN_LOG_LEVEL: "3", ...process.env };
   const child = fork(entry, { execArgv, env, serialization: "advanced", stdio: ["ignore", "inherit", "inherit", "ipc"] });
   let impatient: NodeJS.Timeout | undefined;
   const onAbort = () => {

@@ -48,6 +48,8 @@ interface TrainInput {
   readonly freeze: number;
   /** Hours; 0 for no limit. */
   readonly time: number;
+  /** A file of weights to begin with; empty for none. */
+  readonly weights: string;
 }
 
 /**
@@ -74,7 +76,7 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
   const job = { train: pictures(data.train), validation: pictures(data.validation), labels: data.labels, options };
 
   const spool = await MlflowSpool.open(
-    new MlflowClient(mlflowUrl),
+    new MlflowClient(mlflowUrl, 1),
     folder,
     {
       experiment: input.modelName,

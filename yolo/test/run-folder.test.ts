@@ -65,7 +65,6 @@ describe("a training run in a folder", () => {
         },
         onEpoch: () => undefined,
       },
-      {},
       stop.signal,
     );
     return { folder, end, notes, steps };
@@ -119,6 +118,16 @@ describe("a training run in a folder", () => {
     // A millisecond: the first epoch is over when it is over.
     const timed = await run(job({ epochs: 9, time: 1e-3 / 3600, engine: "traced" }), "time");
     assert.deepEqual([timed.end.why, timed.end.reports.length], ["time", 1]);
+  }).timeout(120_000);
+
+  it("begins with the weights of another run, and says what of them fits", async () => {
+    const { folder } = await run(job({ engine: "traced", epochs: 1 }), "pretrained");
+    const weights = path.join(folder, "best.pt");
+    const { notes, end } = await run({ ...job({ engine: "traced", epochs: 1, weights }), labels: ["small", "large", "third"] }, "finetuned");
+    assert.match(notes.join("\n"), /291 of 297 parameters and statistics from .*best\.pt/);
+    assert.match(notes.join("\n"), /begins anew: head\.p3\.cls\.out\.weight/);
+    assert.equal(end.why, "epochs");
+    await assert.rejects(run(job({ weights: path.join(root, "none.pt") }), "nothing"), /none\.pt cannot be read/);
   }).timeout(120_000);
 
   it("begins anew, and says so, where the folder holds the state of another run", async () => {

@@ -3,6 +3,7 @@ import { AirflowClient, type TaskInstance } from "../airflow/client.ts";
 import { addGraph } from "./graph.ts";
 import { addNew } from "./new.ts";
 import { addOperators } from "./operators.ts";
+import { addPlugins } from "./plugins.ts";
 import { paint } from "./paint.ts";
 import { parseObject } from "./parse-object.ts";
 import { addRun } from "./run.ts";
@@ -60,6 +61,7 @@ addRun(program);
 addGraph(program);
 addNew(program);
 addOperators(program);
+addPlugins(program);
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

@@ -34,6 +34,8 @@ export interface TrainOptions {
   readonly augment: AugmentOptions;
   /** Memory for decoded pictures, in MiB; what does not fit is decoded each time. */
   readonly cacheMiB: number;
+  /** A file of weights to begin with: safetensors, ONNX or `.pt`. */
+  readonly weights?: string | undefined;
 }
 
 export const defaultOptions: TrainOptions = {

@@ -10,7 +10,8 @@ import { type Figure, htmlReport } from "../report/html.ts";
 import { modelCard, type Origin } from "../report/model-card.ts";
 import { resultsCsv } from "../report/results-csv.ts";
 import { writeCheckpoint, writeTorchCheckpoint } from "../weights/checkpoint.ts";
-import { checkData } from "./check-data.ts";
+import { readWeightsFile, takeWeights } from "../weights/take-weights.ts";
+import { checkData, DataError } from "./check-data.ts";
 import { loadBatches } from "./loader.ts";
 import { loadPicture } from "./pictures.ts";
 import { readRunState, writeRunState } from "./run-state.ts";
@@ -54,14 +55,7 @@ async function writeWhole(file: string, data: string | Uint8Array): Promise<void
  * a report and a model card. The state is saved after each epoch and when `signal` asks to stop; a folder that holds the
  * state of the same job is gone on from.
  */
-export async function trainInFolder(
-  job: TrainJob,
-  folder: string,
-  origin: Origin,
-  events: FolderEvents,
-  start: { weights?: Weights } = {},
-  signal?: AbortSignal,
-): Promise<FolderEnd> {
+export async function trainInFolder(job: TrainJob, folder: string, origin: Origin, events: FolderEvents, signal?: AbortSignal): Promise<FolderEnd> {
   for (const odd of await checkData(job)) events.onNote(odd);
   const { labels, options } = job;
   const config = { size: options.size, classes: labels.length };
@@ -87,7 +81,7 @@ export async function trainInFolder(
         await events.onEpoch(report);
       },
     },
-    state ? { state } : start,
+    state ? { state } : await startWeights(job, events),
     signal,
   );
   if (end.kind === "stopped") {
@@ -103,6 +97,28 @@ export async function trainInFolder(
   await rm(place(stateFile), { force: true });
   return { why: end.why, reports };
 }
+
+/** The weights that a job begins with, and what of them fits; none for a start from scratch. */
+async function startWeights({ labels, options }: TrainJob, events: FolderEvents): Promise<{ weights?: Weights }> {
+  if (!options.weights) return {};
+  const file = await readFile(options.weights).catch((error: unknown) => {
+    throw new DataError(`the weights ${options.weights} cannot be read: ${(error as Error).message}`);
+  });
+  const layout = layoutOf({ size: options.size, classes: labels.length });
+  const { weights, report } = takeWeights(layout, readWeightsFile(file, options.weights), options.seed);
+  if (report.matched === 0) throw new DataError(`nothing in ${options.weights} fits yolov8${options.size}: is it of another network, or of another size?`);
+  events.onNote(`weights: ${report.matched} of ${report.of} parameters and statistics from ${options.weights}`);
+  for (const text of report.fresh.slice(0, mostTold)) events.onNote(`begins anew: ${text}`);
+  if (report.fresh.length > mostTold) events.onNote(`… and ${report.fresh.length - mostTold} more begin anew`);
+  if (report.unused.length > 0)
+    events.onNote(
+      `not used: ${report.unused.slice(0, mostTold).join(", ")}${report.unused.length > mostTold ? ` and ${report.unused.length - mostTold} more` : ""}`,
+    );
+  return { weights };
+}
+
+/** Of parameters that begin anew so many are named. */
+const mostTold = 8;
 
 async function savedState(job: TrainJob, file: string, events: FolderEvents) {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {

@@ -61,6 +61,7 @@ export interface StepProgress {
   readonly epoch: number;
   readonly epochs: number;
   readonly losses: readonly number[];
+  readonly batch: number;
   readonly imagesPerSecond: number;
 }
 
@@ -171,6 +172,7 @@ export async function train(job: TrainJob, events: TrainEvents, start: { weights
         epoch: Math.ceil(step / stepsPerEpoch),
         epochs,
         losses: lossSums.map((sum) => sum / inEpoch),
+        batch,
         imagesPerSecond: (batch * 1000) / ((inSteps + waited) / countSteps(inEpoch, start.state?.step ?? 0, step)),
       });
       if (inEpoch === stepsPerEpoch) {

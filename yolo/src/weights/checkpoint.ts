@@ -64,8 +64,15 @@ function take(tensors: ReadonlyMap<string, NamedTensor>, slot: Slot, into: Float
     into.set(tensor.values);
     return;
   }
+  into.set(fromOutInHeightWidth(tensor.values, [kh, kw, channels, out]));
+}
+
+/** Weights [out, in, kh, kw] as [kh, kw, in, out]: the inverse of `toOutInHeightWidth`. */
+export function fromOutInHeightWidth(values: Float32Array, [kh, kw, channels, out]: readonly [number, number, number, number]): Float32Array {
+  const result = new Float32Array(values.length);
   for (let o = 0; o < out; o++)
     for (let i = 0; i < channels; i++)
       for (let y = 0; y < kh; y++)
-        for (let x = 0; x < kw; x++) into[((y * kw + x) * channels + i) * out + o] = tensor.values[((o * channels + i) * kh + y) * kw + x]!;
+        for (let x = 0; x < kw; x++) result[((y * kw + x) * channels + i) * out + o] = values[((o * channels + i) * kh + y) * kw + x]!;
+  return result;
 }
