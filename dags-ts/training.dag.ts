@@ -37,6 +37,8 @@ export interface TrainingConf {
   time: number;
   /** A file of weights on the workers to begin with (safetensors, ONNX or .pt); empty trains from scratch. @default "" @maxLength 1000 */
   weights: string;
+  /** Serves the model in 8 bits, about twice as fast, if it loses no more than a point of mAP50-95. @default false */
+  int8: boolean;
   /** Publishes the model even if it is worse than the one that is published now. @default false */
   force_publish: boolean;
 }
@@ -60,7 +62,7 @@ export default dag<TrainingConf>("training_pipeline", { schedule: null, retries:
     time: conf.time,
     weights: conf.weights,
   });
-  const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz, force: conf.force_publish });
+  const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz, force: conf.force_publish, int8: conf.int8 });
   const registered = registerModel({ modelName: conf.model_name, trained, evaluation });
   publishModel({ registered, trained, evaluation, dataset, imgsz: conf.imgsz });
 });

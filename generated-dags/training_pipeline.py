@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeTask, Param, conf, result, timedelta
 
 BUNDLE = "training_pipeline.mjs"
 
-with DAG(  # dags-ts/training.dag.ts:45
+with DAG(  # dags-ts/training.dag.ts:47
     dag_id="training_pipeline",
     description="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
     doc_md="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
@@ -29,10 +29,11 @@ with DAG(  # dags-ts/training.dag.ts:45
         "freeze": Param(0, type="integer", minimum=0, maximum=10, description="Modules of the backbone, from its start, that stay as they are; 10 are all."),
         "time": Param(0, type="number", minimum=0, description="Hours after which training ends, at the end of an epoch; 0 for no limit."),
         "weights": Param("", type="string", maxLength=1000, description="A file of weights on the workers to begin with (safetensors, ONNX or .pt); empty trains from scratch."),
+        "int8": Param(False, type="boolean", description="Serves the model in 8 bits, about twice as fast, if it loses no more than a point of mAP50-95."),
         "force_publish": Param(False, type="boolean", description="Publishes the model even if it is worse than the one that is published now."),
     },
 ):
-    export_dataset = NodeTask(  # dags-ts/training.dag.ts:46
+    export_dataset = NodeTask(  # dags-ts/training.dag.ts:48
         task_id="export_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -43,7 +44,7 @@ with DAG(  # dags-ts/training.dag.ts:45
         },
     )
 
-    train_model = NodeTask(  # dags-ts/training.dag.ts:47
+    train_model = NodeTask(  # dags-ts/training.dag.ts:49
         task_id="train_model",
         bundle=BUNDLE,
         retries=1,
@@ -67,7 +68,7 @@ with DAG(  # dags-ts/training.dag.ts:45
         },
     )
 
-    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:63
+    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:65
         task_id="evaluate_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=21600),
@@ -77,10 +78,11 @@ with DAG(  # dags-ts/training.dag.ts:45
             "trained": result("train_model"),
             "imgsz": conf("imgsz"),
             "force": conf("force_publish"),
+            "int8": conf("int8"),
         },
     )
 
-    register_model = NodeTask(  # dags-ts/training.dag.ts:64
+    register_model = NodeTask(  # dags-ts/training.dag.ts:66
         task_id="register_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -92,7 +94,7 @@ with DAG(  # dags-ts/training.dag.ts:45
         },
     )
 
-    publish_model = NodeTask(  # dags-ts/training.dag.ts:65
+    publish_model = NodeTask(  # dags-ts/training.dag.ts:67
         task_id="publish_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=1800),

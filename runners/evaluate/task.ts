@@ -11,6 +11,8 @@ export interface Evaluation {
   readonly images: number;
   /** Whether it takes the champion's place, and why. */
   readonly promote: boolean;
+  /** The file to be served: best.onnx, or best.int8.onnx where it was asked for and is as good. */
+  readonly file: string;
   readonly reasons: readonly string[];
 }
 
@@ -31,6 +33,8 @@ export const evaluateModel = task(
       imgsz: number;
       /** Publishes whatever the comparison says. */
       force: boolean;
+      /** Serves the 8-bit model if it is as good. */
+      int8: boolean;
     },
     { log },
   ): Promise<Evaluation> => {
@@ -61,10 +65,20 @@ export const evaluateModel = task(
     const verdict: Verdict = input.force && !judged.promote ? { promote: true, reasons: [...judged.reasons, "published all the same: force_publish"] } : judged;
     log.info(`${verdict.promote ? "to be published" : "not to be published"}: ${verdict.reasons.join("; ")}`);
 
+    const small = input.int8
+      ? await smallModel(
+          input.trained.folder,
+          (int8) => measureOnnx({ onnx: int8, labels: data.labels, side: input.imgsz }, pictures, data.labels),
+          metrics.map,
+        )
+      : undefined;
+    if (small) log.info(small.said);
+
     const timestamp = Date.now();
     const entries = {
       "onnx/mAP50B": metrics.map50,
       "onnx/mAP50-95B": metrics.map,
+      ...(small && { "int8/mAP50-95B": small.map }),
       ...(theirs && { "champion/mAP50B": theirs.map50, "champion/mAP50-95B": theirs.map }),
     };
     const mlflow = new MlflowClient(mlflowUrl);
@@ -73,7 +87,7 @@ export const evaluateModel = task(
       Object.entries(entries).map(([key, value]) => ({ key, value, step: input.trained.epochs, timestamp })),
     );
     await mlflow.setTag(input.trained.runId, "airloom.gate", `${verdict.promote ? "promoted" : "refused"}: ${verdict.reasons.join("; ")}`.slice(0, 4000));
-    return { map50: metrics.map50, map: metrics.map, images: pictures.length, ...verdict };
+    return { map50: metrics.map50, map: metrics.map, images: pictures.length, file: small?.isGood ? "best.int8.onnx" : "best.onnx", ...verdict };
   },
 );
 
@@ -82,4 +96,22 @@ async function publishedModel(folder: string): Promise<OnnxModel | undefined> {
   const { readModel, tryReadManifest } = await import("@airloom/inference/model/manifest.ts");
   const manifest = await tryReadManifest(folder);
   return manifest && { labels: manifest.labels, onnx: await readModel(folder, manifest), side: manifest.imgsz };
+}
+
+/** How much of mAP50-95 the 8-bit model may lose. */
+const int8Margin = 0.01;
+
+/** Whether the 8-bit model in a run's folder is as good as the other. */
+async function smallModel(
+  folder: string,
+  measure: (onnx: Buffer) => Promise<{ map: number }>,
+  full: number,
+): Promise<{ isGood: boolean; map: number; said: string }> {
+  const { map } = await measure(await readFile(path.join(folder, "best.int8.onnx")));
+  const isGood = map >= full - int8Margin;
+  return {
+    isGood,
+    map,
+    said: `in 8 bits: mAP50-95 ${map.toFixed(3)} against ${full.toFixed(3)}, ${isGood ? "to be served" : `worse by more than ${int8Margin}, so the full model is served`}`,
+  };
 }

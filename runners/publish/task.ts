@@ -7,7 +7,7 @@ import { platformSettings } from "../platform/settings.ts";
 interface PublishInput {
   readonly registered: { readonly name: string; readonly version: string };
   readonly trained: { readonly folder: string; readonly runId: string };
-  readonly evaluation: { readonly map50: number; readonly map: number; readonly promote: boolean; readonly reasons: readonly string[] };
+  readonly evaluation: { readonly map50: number; readonly map: number; readonly promote: boolean; readonly file: string; readonly reasons: readonly string[] };
   readonly dataset: { readonly commit: string; readonly labels: readonly string[] };
   readonly imgsz: number;
 }
@@ -20,12 +20,12 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
     );
   const { atomicWrite } = await import("@airloom/dataset-platform/store/atomic-write.ts");
   const { model } = platformSettings();
-  const onnx = await readFile(path.join(input.trained.folder, "best.onnx"));
+  const onnx = await readFile(path.join(input.trained.folder, input.evaluation.file));
   const sha256 = createHash("sha256").update(onnx).digest("hex");
   const manifest = {
     name: input.registered.name,
     version: input.registered.version,
-    file: "best.onnx",
+    file: input.evaluation.file,
     sha256,
     labels: input.dataset.labels,
     imgsz: input.imgsz,
@@ -35,7 +35,9 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
     createdAt: new Date().toISOString(),
   };
   for (const name of ["best.pt", "best.safetensors"]) await atomicWrite(path.join(model, name), await readFile(path.join(input.trained.folder, name)));
-  await atomicWrite(path.join(model, "best.onnx"), onnx);
+  // The full one is there as well, for whoever looks for it under its name; the served one comes last.
+  if (input.evaluation.file !== "best.onnx") await atomicWrite(path.join(model, "best.onnx"), await readFile(path.join(input.trained.folder, "best.onnx")));
+  await atomicWrite(path.join(model, input.evaluation.file), onnx);
   await atomicWrite(path.join(model, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   log.info(`${manifest.name} version ${manifest.version} is in ${model}: the inference service takes it within seconds`);
   return { sha256, folder: model };

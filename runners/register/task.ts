@@ -22,7 +22,7 @@ export const registerModel = task(
     const { MlflowClient } = await import("../platform/mlflow.ts");
     const mlflow = new MlflowClient(platformSettings().mlflowUrl);
     const { folder, runId, experimentId } = input.trained;
-    const files = ["best.onnx", "best.pt", "best.safetensors"].map((name) => path.join(folder, name));
+    const files = ["best.onnx", "best.int8.onnx", "best.pt", "best.safetensors"].map((name) => path.join(folder, name));
     const modelId = await mlflow.logModel(experimentId, runId, input.modelName, files);
     const version = await mlflow.registerModel(input.modelName, modelId, runId);
     const { promote, reasons } = input.evaluation;

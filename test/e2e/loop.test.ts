@@ -214,7 +214,18 @@ describe("the whole loop", () => {
       if (key.startsWith("train/")) assert.ok(metrics.at(-1)!.value < metrics[0]!.value, `${key} did not fall`);
     }
     const { files } = await mlflow<{ files: { path: string }[] }>(`artifacts/list?run_id=${runId}`);
-    assert.deepEqual(files.map((file) => file.path).toSorted(), ["results.csv", "results.png", "weights"]);
+    const shown = new Set(files.map((file) => file.path));
+    for (const name of [
+      "results.csv",
+      "results.png",
+      "report.html",
+      "model-card.md",
+      "confusion_matrix.png",
+      "BoxPR_curve.png",
+      "val_batch0_pred.jpg",
+      "weights",
+    ])
+      assert.ok(shown.has(name), `MLflow lacks ${name}: it has ${[...shown].join(", ")}`);
     const { model_version } = await mlflow<{ model_version: { version: string; run_id: string } }>("registered-models/alias?name=YOLOv8_Demo&alias=champion");
     assert.equal(model_version.run_id, runId);
 
@@ -225,6 +236,31 @@ describe("the whole loop", () => {
     );
     assert.deepEqual((await readdir(settings.model)).toSorted(), ["best.onnx", "best.pt", "best.safetensors", "manifest.json"]);
   }).timeout(1_200_000);
+
+  it("goes on with a training that was stopped, and registers a worse model without publishing it", async () => {
+    const manifest = await readFile(path.join(settings.model, "manifest.json"), "utf8");
+    const conf = { version: "HEAD", epochs: 2, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 128, batch: 4, lr0: 1e-6 };
+    const { dag_run_id: run } = await airflow.trigger("training_pipeline", conf);
+    const folder = path.join(settings.storage, ".airloom/training", run.replaceAll(/[^\w.-]+/g, "_"));
+    const hasState = async () => (await readdir(folder).catch((): string[] => [])).includes("resume.safetensors");
+    for (const deadline = Date.now() + 120_000; !(await hasState());) {
+      assert.ok(Date.now() < deadline, "no epoch within two minutes");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    // As a spot instance or a cleared task is told to go.
+    const { stdout } = await execa("pgrep", ["-f", "training_pipeline.child.mjs"]);
+    process.kill(Number(stdout.split("\n")[0]), "SIGTERM");
+    const end = await airflow.waitForRun("training_pipeline", run);
+    const tasks = await airflow.taskInstances("training_pipeline", run);
+    assert.equal(end.state, "success", JSON.stringify(tasks.map((task) => [task.task_id, task.state])));
+    assert.match(await logOf("training_pipeline", run, "train_model"), /asked to stop; its state is saved/);
+    assert.match((await airflow.taskLog("training_pipeline", run, "train_model", 2)).join("\n"), /going on from epoch 2/);
+    assert.equal(tasks.find((task) => task.task_id === "publish_model")!.state, "skipped");
+    assert.match(await logOf("training_pipeline", run, "publish_model"), /registered but not published: mAP50-95 0\.\d+ against the champion's 0\.\d+: worse/);
+    const { version } = (await airflow.xcom("training_pipeline", run, "register_model")) as { version: string };
+    assert.equal(version, "2");
+    assert.equal(await readFile(path.join(settings.model, "manifest.json"), "utf8"), manifest);
+  }).timeout(400_000);
 
   it("serves the model without a restart: /predict finds what is on pictures that nobody labelled", async () => {
     const { sha256 } = JSON.parse(await readFile(path.join(settings.model, "manifest.json"), "utf8")) as { sha256: string };

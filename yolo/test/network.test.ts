@@ -9,6 +9,7 @@ import * as tf from "@tensorflow/tfjs-node";
 import { seededRandom, uniform } from "../src/augment/random.ts";
 import { layoutOf, initialWeights } from "../src/nn/parameters.ts";
 import { predictLayers } from "../src/nn/predict-layers.ts";
+import { calibrate } from "../src/onnx/calibrate.ts";
 import { exportOnnx } from "../src/onnx/export.ts";
 import { predict } from "../src/nn/predict.ts";
 import { EagerTrainer } from "../src/train/eager.ts";
@@ -61,6 +62,33 @@ describe("the network", () => {
     dispose();
     assert.ok(worst < 1e-3, `largest difference ${worst}`);
   });
+
+  it("agrees with its ONNX on 100 pictures: to 1e-3 px and 1e-4 of a score", async () => {
+    const weights = initialWeights(layout, 11);
+    const { layers, dispose } = predictLayers(layout, weights);
+    const session = await InferenceSession.create(exportOnnx(config, layout, weights, { side, labels: ["a", "b", "c"] }));
+    const random = seededRandom(5);
+    const anchors = (side / 8) ** 2 + (side / 16) ** 2 + (side / 32) ** 2;
+    let [pixels, scores] = [0, 0];
+    for (let part = 0; part < 10; part++) {
+      const images = tf.tensor4d(
+        Float32Array.from({ length: 10 * side * side * 3 }, () => random()),
+        [10, side, side, 3],
+      );
+      const ours = predict(config, layers, images);
+      const planes = tf.transpose(images, [0, 3, 1, 2]);
+      const { output0 } = await session.run({ images: new Tensor("float32", planes.dataSync() as Float32Array, [10, 3, side, side]) });
+      const theirs = output0!.data as Float32Array;
+      (ours.dataSync() as Float32Array).forEach((value, i) => {
+        const apart = Math.abs(value - theirs[i]!);
+        if (Math.floor(i / anchors) % 7 < 4) pixels = Math.max(pixels, apart);
+        else scores = Math.max(scores, apart);
+      });
+      tf.dispose([images, ours, planes]);
+    }
+    dispose();
+    assert.ok(pixels <= 1e-3 && scores <= 1e-4, `${pixels} px, ${scores} of a score`);
+  }).timeout(60_000);
 
   it("has the gradient that finite differences of its own loss give", () => {
     const setting = stepSetting({ config, side, optimizer: "SGD", weightDecay: 0 });
@@ -128,6 +156,38 @@ describe("the .pt file", () => {
       assert.deepEqual(Object.keys(sums), [...tensors.keys()]);
       for (const [name, { values }] of tensors)
         assert.ok(Math.abs(sums[name]! - values.reduce((sum, value, i) => sum + value * ((i % 7) + 1), 0)) < 1e-2, name);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }).timeout(60_000);
+});
+
+describe("the 8-bit ONNX file", () => {
+  it("passes onnx.checker, is a quarter of the size, and gives nearly the same", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "int8-"));
+    try {
+      const weights = someWeights();
+      // As after training: statistics that fit the pictures keep the values in a range.
+      const pixels = Uint8Array.from(somePicture(1), (value) => value * 255);
+      const picture = { pixels, width: side, height: side, objects: [] };
+      const ranges = calibrate(config, layout, weights, [picture], side);
+      const options = { side, labels: ["a", "b", "c"] };
+      const [full, small] = [exportOnnx(config, layout, weights, options), exportOnnx(config, layout, weights, { ...options, ranges })];
+      assert.ok(small.length < full.length * 0.3, `${small.length} of ${full.length} bytes`);
+      await writeFile(path.join(folder, "int8.onnx"), small);
+      const python = fileURLToPath(new URL("../../.venv-test/bin/python", import.meta.url));
+      await execa(python, ["-c", "import onnx, sys\nonnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)", path.join(folder, "int8.onnx")]);
+      const planes = new Float32Array(3 * side * side).map((_, i) => pixels[(i % (side * side)) * 3 + Math.floor(i / (side * side))]! / 255);
+      const run = async (onnx: Uint8Array) => {
+        const session = await InferenceSession.create(onnx, { logSeverityLevel: 3 });
+        const { output0 } = await session.run({ images: new Tensor("float32", planes, [1, 3, side, side]) });
+        await session.release();
+        return output0!.data as Float32Array;
+      };
+      const [a, b] = [await run(full), await run(small)];
+      const distance = Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0) / a.reduce((sum, value) => sum + value ** 2, 0));
+      assert.ok(distance < 0.02, `relative distance ${distance}`);
+      assert.notDeepEqual(a, b);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -93,7 +93,7 @@ describe("a training run in a folder", () => {
     const curves = ["BoxF1_curve.png", "BoxPR_curve.png", "BoxP_curve.png", "BoxR_curve.png"];
     const mosaics = ["train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"];
     const texts = ["analysis.json", "model-card.md", "report.html", "results.csv"];
-    const weights = ["best.onnx", "best.pt", "best.safetensors", "last.safetensors"];
+    const weights = ["best.int8.onnx", "best.onnx", "best.pt", "best.safetensors", "last.safetensors"];
     const charts = ["confusion_matrix.png", "confusion_matrix_normalized.png", "labels.png", "results.png"];
     assert.deepEqual((await readdir(folder)).toSorted(), [...curves, ...mosaics, ...texts, ...weights, ...charts].toSorted());
     for (const name of [...curves, ...mosaics, ...charts]) {

@@ -3,8 +3,16 @@ import { conv2d, maxPool5 } from "./kernels.ts";
 import type { Layers } from "./model.ts";
 import { foldNorm, type Layout, slice, type Weights } from "./parameters.ts";
 
+/** Is shown values of the network by name: before (`pre:`) and after each activation, sums and concatenations in their order. */
+export type Observer = (name: string, value: tf.Tensor) => void;
+
 /** The network in its prediction form, batch norm folded into the convolutions; `dispose` frees its weights. */
-export function predictLayers(layout: Layout, weights: Weights): { layers: Layers<tf.Tensor>; dispose: () => void } {
+export function predictLayers(layout: Layout, weights: Weights, observe: Observer = () => undefined): { layers: Layers<tf.Tensor>; dispose: () => void } {
+  const nameOf = valueNames();
+  const observed = (name: string, value: tf.Tensor) => {
+    observe(name, value);
+    return value;
+  };
   const kept = new Map<string, readonly [tf.Tensor, tf.Tensor]>();
   const hold = (name: string, make: () => readonly [tf.Tensor, tf.Tensor]) => {
     let pair = kept.get(name);
@@ -21,8 +29,8 @@ export function predictLayers(layout: Layout, weights: Weights): { layers: Layer
         const { kernel, bias, shape } = foldNorm(layout, weights, name);
         return [tf.tensor(kernel, [...shape]), tf.tensor1d(bias)];
       });
-      const y = tf.add(conv2d(x, w, stride), b);
-      return tf.mul(y, tf.sigmoid(y));
+      const y = observed(`pre:${name}`, tf.add(conv2d(x, w, stride), b));
+      return observed(name, tf.mul(y, tf.sigmoid(y)));
     },
     project(name, x) {
       const [w, b] = hold(name, () => {
@@ -33,10 +41,16 @@ export function predictLayers(layout: Layout, weights: Weights): { layers: Layer
       return tf.add(conv2d(x, w, 1), b);
     },
     halve: (x) => tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor],
-    concat: (xs) => tf.concat([...xs], 3),
-    add: (a, b) => tf.add(a, b),
+    concat: (xs) => observed(nameOf("concat"), tf.concat([...xs], 3)),
+    add: (a, b) => observed(nameOf("add"), tf.add(a, b)),
     upsample: (x) => tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [x.shape[1]! * 2, x.shape[2]! * 2]),
     maxPool: maxPool5,
   };
   return { layers, dispose: () => tf.dispose([...kept.values()].flat()) };
+}
+
+/** Names of values that have none: the first sum, the second … in the order of the network. */
+export function valueNames(): (kind: "add" | "concat") => string {
+  const counts = { add: 0, concat: 0 };
+  return (kind) => `${kind}:${counts[kind]++}`;
 }

@@ -33,7 +33,12 @@ export class OnnxGraph {
     return this.#constant(name, [values.length], 7, BigInt64Array.from(values.map(BigInt)));
   }
 
-  #constant(name: string, shape: readonly number[], type: number, values: Float32Array | BigInt64Array): string {
+  /** Bytes or 32-bit integers, for quantised tensors. */
+  integers(name: string, shape: readonly number[], values: Uint8Array | Int8Array | Int32Array): string {
+    return this.#constant(name, shape, values instanceof Uint8Array ? 2 : values instanceof Int8Array ? 3 : 6, values);
+  }
+
+  #constant(name: string, shape: readonly number[], type: number, values: Float32Array | BigInt64Array | Uint8Array | Int8Array | Int32Array): string {
     const tensor = new MessageWriter();
     for (const side of shape) tensor.int(1, side);
     // Raw data is little-endian, as every platform that Node runs on is.

@@ -3,6 +3,7 @@ import path from "node:path";
 import sharp from "sharp";
 import { analyse, type Analysis } from "../metrics/analysis.ts";
 import { layoutOf, type Weights } from "../nn/parameters.ts";
+import { calibrate } from "../onnx/calibrate.ts";
 import { exportOnnx } from "../onnx/export.ts";
 import { confusionChart, curveCharts, labelsChart, resultsChart } from "../plots/charts.ts";
 import { type Annotated, drawMosaic } from "../plots/mosaic.ts";
@@ -31,6 +32,9 @@ export interface FolderEnd {
   readonly why: "epochs" | "patience" | "time" | "stopped";
   readonly reports: readonly EpochReport[];
 }
+
+/** Training pictures on which the 8-bit model's ranges are found. */
+const calibrationPictures = 64;
 
 /** Where a run's state is kept; `resume` in the name that people look for. */
 const stateFile = "resume.safetensors";
@@ -91,7 +95,11 @@ export async function trainInFolder(job: TrainJob, folder: string, origin: Origi
   if (!best) throw new Error("training ended without an epoch");
   await writeWhole(place("last.safetensors"), writeCheckpoint(checkpoint(end.weights)));
   await writeWhole(place("best.pt"), await writeTorchCheckpoint(checkpoint(best)));
-  await writeWhole(place("best.onnx"), exportOnnx(config, layoutOf(config), best, { side: options.side, labels }));
+  const layout = layoutOf(config);
+  await writeWhole(place("best.onnx"), exportOnnx(config, layout, best, { side: options.side, labels }));
+  const shown = await Promise.all(job.train.slice(0, calibrationPictures).map((picture) => loadPicture(picture, options.side)));
+  const ranges = calibrate(config, layout, best, shown, options.side);
+  await writeWhole(place("best.int8.onnx"), exportOnnx(config, layout, best, { side: options.side, labels, ranges }));
   await writeOutputs(job, folder, best, reports, origin);
   // It is of no more use, and the largest file here.
   await rm(place(stateFile), { force: true });

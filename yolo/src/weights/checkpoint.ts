@@ -1,6 +1,6 @@
 import { type ModelConfig, type Size, sizes } from "../nn/model.ts";
 import { layoutOf, slice, type Slot, type Weights } from "../nn/parameters.ts";
-import { toOutInHeightWidth } from "../onnx/export.ts";
+import { toOutInHeightWidth } from "../onnx/layers.ts";
 import { type NamedTensor, readSafetensors, writeSafetensors } from "./safetensors.ts";
 import { writeTorchFile } from "./torch-file.ts";
 
