@@ -7,10 +7,12 @@ import { type BatchRequest, loadBatches } from "./loader.ts";
 import { frozenPrefixes, type TrainOptions } from "./options.ts";
 import type { PictureFile } from "./pictures.ts";
 import type { RunState } from "./run-state.ts";
+import { EpochMeter } from "./meter.ts";
+import type { StepRates } from "./optimizer.ts";
 import { type Plan, planFor, ratesAt } from "./schedule.ts";
 import { stepSetting } from "./step.ts";
 import { TracedTrainer } from "./traced.ts";
-import { freshState, type Trainer } from "./trainer.ts";
+import { freshState, type HostBatch, type Trainer } from "./trainer.ts";
 import { type Validation, Validator } from "./validate.ts";
 
 /** A training run: its data, and what was chosen. */
@@ -88,155 +90,201 @@ export function fingerprintOf({ train, validation, labels, options }: TrainJob):
 
 const bytesOfMiB = 1024 * 1024;
 
+/** What a run begins from: fresh weights, given ones, or the state of a run that was stopped. */
+export interface TrainStart {
+  readonly weights?: Weights;
+  readonly state?: RunState;
+}
+
 /**
  * Trains a model; the same job gives the same result on the same machine.
  *
- * @param start fresh weights, or a run's state to go on from
  * @param signal asks the run to stop after the present step
  */
-export async function train(job: TrainJob, events: TrainEvents, start: { weights?: Weights; state?: RunState } = {}, signal?: AbortSignal): Promise<TrainEnd> {
-  const { options, labels } = job;
-  const config = { size: options.size, classes: labels.length };
-  const layout = layoutOf(config);
-  const stepsPerEpoch = Math.ceil(job.train.length / options.batch);
-  const fingerprint = fingerprintOf(job);
-  if (start.state && start.state.fingerprint !== fingerprint) throw new Error("the saved state is of another run: its data or its options differ");
-  const gathers = options.accumulate > 1;
-  const planWith = (epochs: number): Plan => planFor({ ...options, finalFraction: options.lrf, classes: labels.length, stepsPerEpoch, epochs });
-  // Which optimiser it is must not change on the way.
-  const { optimizer } = planWith(options.epochs);
-  const setting = stepSetting({ config, side: options.side, optimizer, weightDecay: options.weightDecay, gathers, frozen: frozenPrefixes(options.freeze) });
-  const half = (options.cacheMiB * bytesOfMiB) / 2;
-  const validator = new Validator(job.validation, { config, layout, side: options.side, batch: options.batch, cacheBytes: half });
-  const fresh = () => freshState(start.weights ?? initialWeights(layout, options.seed), gathers);
-  const trainer: Trainer = new (options.engine === "eager" ? EagerTrainer : TracedTrainer)(setting, start.state?.state ?? fresh());
-
-  let { step, updates, seconds, epochs } = start.state ?? { step: 0, updates: 0, seconds: 0, epochs: options.epochs };
-  let lossSums: readonly number[] = start.state?.lossSums ?? [0, 0, 0];
-  let best = start.state?.best;
-  const reports: EpochReport[] = [...(start.state?.reports ?? [])];
-  let plan = { ...planWith(epochs), optimizer };
-  const closing = () => epochs - Math.min(options.closeMosaic, Math.floor(epochs / 5));
-  function* requests(): Generator<BatchRequest> {
-    for (let at = step; at < epochs * stepsPerEpoch; at++) {
-      const epoch = Math.floor(at / stepsPerEpoch);
-      yield { epoch, step: at % stepsPerEpoch, mosaic: epoch < closing() };
-    }
-  }
-  const { side, batch, seed, augment } = options;
-  const batches = loadBatches({ pictures: job.train, side, batch, seed, augment, cacheBytes: half }, requests());
-
-  // Of an epoch that an earlier process began.
-  let earlierSeconds = start.state?.epochSeconds ?? 0;
-  let epochStarted = performance.now() - earlierSeconds * 1000;
-  let cpuBefore = process.cpuUsage();
-  let inSteps = 0;
-  let waitedFrom = performance.now();
-  let waited = 0;
-  const stateNow = (epochSeconds: number): RunState => ({
-    fingerprint,
-    step,
-    updates,
-    lossSums,
-    seconds,
-    epochSeconds,
-    epochs,
-    reports,
-    state: trainer.read(),
-    ...(best && { best }),
-  });
-  let why: "epochs" | "patience" | "time" = options.time > 0 ? "time" : "epochs";
+export async function train(job: TrainJob, events: TrainEvents, start: TrainStart = {}, signal?: AbortSignal): Promise<TrainEnd> {
+  const run = new TrainingRun(job, events, start);
   try {
-    for await (const host of batches) {
-      const begun = performance.now();
-      waited += begun - waitedFrom;
-      const updating = (step + 1) % options.accumulate === 0 || (step + 1) % stepsPerEpoch === 0;
-      const rates = ratesAt(plan, step, updates + 1);
-      const parts = trainer.step(host, updating ? rates : undefined);
-      inSteps += performance.now() - begun;
-      const loss = parts.reduce((sum, part) => sum + part, 0);
-      if (!Number.isFinite(loss)) {
-        const where = `epoch ${Math.floor(step / stepsPerEpoch) + 1}, step ${(step % stepsPerEpoch) + 1} of ${stepsPerEpoch}`;
-        const [box, cls, dfl] = parts;
-        throw new DivergedError(
-          `the loss is no longer a number in ${where} (box ${box}, cls ${cls}, dfl ${dfl}; learning rate ${rates.learningRate}). Lower lr0, or look at the labels of these pictures. The weights of the epochs before are kept.`,
-        );
-      }
-      step++;
-      if (updating) updates++;
-      lossSums = lossSums.map((sum, i) => sum + parts[i]!);
-      const inEpoch = ((step - 1) % stepsPerEpoch) + 1;
-      events.onStep?.({
-        step,
-        steps: epochs * stepsPerEpoch,
-        epoch: Math.ceil(step / stepsPerEpoch),
-        epochs,
-        losses: lossSums.map((sum) => sum / inEpoch),
-        batch,
-        imagesPerSecond: (batch * 1000) / ((inSteps + waited) / countSteps(inEpoch, start.state?.step ?? 0, step)),
-      });
-      if (inEpoch === stepsPerEpoch) {
-        const weights = trainer.averaged();
-        const trained = (inSteps + waited) / 1000;
-        const validation = await validator.run(weights);
-        const [boxLoss, clsLoss, dflLoss] = lossSums.map((sum) => sum / stepsPerEpoch) as [number, number, number];
-        const [valBoxLoss, valClsLoss, valDflLoss] = validation.losses;
-        const bestBefore = Math.max(-1, ...reports.map(({ metrics }) => fitness(metrics)));
-        const report: EpochReport = {
-          epoch: step / stepsPerEpoch,
-          boxLoss,
-          clsLoss,
-          dflLoss,
-          valBoxLoss,
-          valClsLoss,
-          valDflLoss,
-          metrics: validation.metrics,
-          learningRates: [rates.learningRate, rates.learningRate, rates.biasRate],
-          imagesPerSecond: (countSteps(stepsPerEpoch, start.state?.step ?? 0, step) * batch) / trained,
-          stepShare: inSteps / (inSteps + waited),
-          seconds: (performance.now() - epochStarted) / 1000,
-          memoryMiB: Math.round(process.memoryUsage.rss() / bytesOfMiB),
-          cpuPercent: Math.round((cpuSeconds(cpuBefore) / ((performance.now() - epochStarted) / 1000 - earlierSeconds)) * 100),
-          best: fitness(validation.metrics) > bestBefore,
-        };
-        reports.push(report);
-        if (report.best) best = weights;
-        seconds += report.seconds;
-        lossSums = [0, 0, 0];
-        if (options.time > 0) {
-          const left = options.time * 3600 - seconds;
-          epochs = Math.min(options.epochs, report.epoch + Math.max(0, Math.floor(left / (seconds / report.epoch))));
-          plan = { ...planWith(epochs), optimizer };
-        }
-        await events.onEpoch(report, weights, validation, () => stateNow(0));
-        const sinceBest = report.epoch - reports.findLast((each) => each.best)!.epoch;
-        if (sinceBest >= options.patience) {
-          why = "patience";
-          break;
-        }
-        if (report.epoch >= epochs) break;
-        [inSteps, waited, earlierSeconds, cpuBefore] = [0, 0, 0, process.cpuUsage()];
-        epochStarted = performance.now();
+    return await run.run(signal);
+  } finally {
+    await run.dispose();
+  }
+}
+
+class TrainingRun {
+  readonly #job: TrainJob;
+  readonly #events: TrainEvents;
+  readonly #fingerprint: string;
+  readonly #stepsPerEpoch: number;
+  readonly #validator: Validator;
+  readonly #trainer: Trainer;
+  readonly #batches: ReturnType<typeof loadBatches>;
+  readonly #reports: EpochReport[];
+  #plan: Plan;
+  #meter: EpochMeter;
+  #step: number;
+  #updates: number;
+  #seconds: number;
+  #lossSums: readonly number[];
+  #best: Weights | undefined;
+
+  constructor(job: TrainJob, events: TrainEvents, { weights, state }: TrainStart) {
+    const { options, labels } = job;
+    this.#job = job;
+    this.#events = events;
+    this.#fingerprint = fingerprintOf(job);
+    if (state && state.fingerprint !== this.#fingerprint) throw new Error("the saved state is of another run: its data or its options differ");
+    this.#stepsPerEpoch = Math.ceil(job.train.length / options.batch);
+    this.#plan = this.#planFor(options.epochs);
+    this.#plan = this.#planFor(state?.epochs ?? options.epochs);
+    this.#meter = new EpochMeter(state?.epochSeconds);
+    this.#step = state?.step ?? 0;
+    this.#updates = state?.updates ?? 0;
+    this.#seconds = state?.seconds ?? 0;
+    this.#lossSums = state?.lossSums ?? noLosses;
+    this.#best = state?.best;
+    this.#reports = [...(state?.reports ?? [])];
+
+    const config = { size: options.size, classes: labels.length };
+    const layout = layoutOf(config);
+    const { side, batch, seed, augment, weightDecay, freeze, engine } = options;
+    const cacheBytes = (options.cacheMiB * bytesOfMiB) / 2;
+    const gathers = options.accumulate > 1;
+    const setting = stepSetting({ config, side, optimizer: this.#plan.optimizer, weightDecay, gathers, frozen: frozenPrefixes(freeze) });
+    const Engine = engine === "eager" ? EagerTrainer : TracedTrainer;
+    this.#trainer = new Engine(setting, state?.state ?? freshState(weights ?? initialWeights(layout, seed), gathers));
+    this.#validator = new Validator(job.validation, { config, layout, side, batch, cacheBytes });
+    this.#batches = loadBatches({ pictures: job.train, side, batch, seed, augment, cacheBytes }, this.#requests(this.#step));
+  }
+
+  async run(signal?: AbortSignal): Promise<TrainEnd> {
+    const { options } = this.#job;
+    let why: "patience" | undefined;
+    for await (const batch of this.#batches) {
+      const rates = this.#learn(batch);
+      if (this.#step % this.#stepsPerEpoch === 0) {
+        const report = await this.#endEpoch(rates);
+        const sinceBest = report.epoch - this.#reports.findLast(({ best }) => best)!.epoch;
+        if (sinceBest >= options.patience) why = "patience";
+        if (why || report.epoch >= this.#plan.epochs) break;
+        this.#meter = new EpochMeter();
       }
       // Messages and signals get their turn: a batch that is ready would keep them waiting.
       await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) return { kind: "stopped", state: stateNow((performance.now() - epochStarted) / 1000) };
-      waitedFrom = performance.now();
+      if (signal?.aborted) return { kind: "stopped", state: this.#state(this.#meter.seconds) };
+      this.#meter.waitBegins();
     }
-    if (epochs >= options.epochs && why === "time") why = "epochs";
-    return { kind: "done", why, weights: trainer.averaged() };
-  } finally {
-    await batches.return(undefined);
-    trainer.dispose();
+    return { kind: "done", why: why ?? (this.#plan.epochs < options.epochs ? "time" : "epochs"), weights: this.#trainer.averaged() };
+  }
+
+  async dispose(): Promise<void> {
+    await this.#batches.return(undefined);
+    this.#trainer.dispose();
+  }
+
+  /** A plan for so many epochs. Which optimiser it is was decided by the first one. */
+  #planFor(epochs: number): Plan {
+    const { options, labels } = this.#job;
+    const optimizer = (this.#plan as Plan | undefined)?.optimizer ?? options.optimizer;
+    return planFor({ ...options, optimizer, finalFraction: options.lrf, classes: labels.length, stepsPerEpoch: this.#stepsPerEpoch, epochs });
+  }
+
+  /** All batches from `first` on. How many epochs there are, and so where mosaics end, may change on the way. */
+  *#requests(first: number): Generator<BatchRequest> {
+    for (let at = first; at < this.#plan.epochs * this.#stepsPerEpoch; at++) {
+      const epoch = Math.floor(at / this.#stepsPerEpoch);
+      const { epochs } = this.#plan;
+      yield { epoch, step: at % this.#stepsPerEpoch, mosaic: epoch < epochs - Math.min(this.#job.options.closeMosaic, Math.floor(epochs / 5)) };
+    }
+  }
+
+  /** One step, and an update where enough gradients are gathered; an epoch's last step always makes one. */
+  #learn(batch: HostBatch): StepRates {
+    this.#meter.stepBegins();
+    const { options } = this.#job;
+    const { epochs } = this.#plan;
+    const next = this.#step + 1;
+    const isUpdate = next % options.accumulate === 0 || next % this.#stepsPerEpoch === 0;
+    const rates = ratesAt(this.#plan, this.#step, this.#updates + 1);
+    const parts = this.#trainer.step(batch, isUpdate ? rates : undefined);
+    this.#meter.stepEnds();
+    if (!parts.every(Number.isFinite)) throw this.#diverged(parts, rates);
+    this.#step = next;
+    if (isUpdate) this.#updates++;
+    this.#lossSums = this.#lossSums.map((sum, i) => sum + parts[i]!);
+    const inEpoch = ((next - 1) % this.#stepsPerEpoch) + 1;
+    this.#events.onStep?.({
+      step: next,
+      steps: epochs * this.#stepsPerEpoch,
+      epoch: Math.ceil(next / this.#stepsPerEpoch),
+      epochs,
+      losses: this.#lossSums.map((sum) => sum / inEpoch),
+      batch: options.batch,
+      imagesPerSecond: this.#meter.imagesPerSecond(options.batch),
+    });
+    return rates;
+  }
+
+  #diverged([box, cls, dfl]: Float32Array, { learningRate }: StepRates): DivergedError {
+    const where = `epoch ${Math.floor(this.#step / this.#stepsPerEpoch) + 1}, step ${(this.#step % this.#stepsPerEpoch) + 1} of ${this.#stepsPerEpoch}`;
+    const loss = `box ${box}, cls ${cls}, dfl ${dfl}; learning rate ${learningRate}`;
+    return new DivergedError(
+      `the loss is no longer a number in ${where} (${loss}). Lower lr0, or look at the labels of these pictures. The weights of the epochs before are kept.`,
+    );
+  }
+
+  async #endEpoch(rates: StepRates): Promise<EpochReport> {
+    const { options } = this.#job;
+    const weights = this.#trainer.averaged();
+    const { imagesPerSecond, stepShare } = { imagesPerSecond: this.#meter.imagesPerSecond(options.batch), stepShare: this.#meter.stepShare };
+    const validation = await this.#validator.run(weights);
+    const [boxLoss, clsLoss, dflLoss] = this.#lossSums.map((sum) => sum / this.#stepsPerEpoch) as [number, number, number];
+    const [valBoxLoss, valClsLoss, valDflLoss] = validation.losses;
+    const report: EpochReport = {
+      epoch: this.#step / this.#stepsPerEpoch,
+      boxLoss,
+      clsLoss,
+      dflLoss,
+      valBoxLoss,
+      valClsLoss,
+      valDflLoss,
+      metrics: validation.metrics,
+      learningRates: [rates.learningRate, rates.learningRate, rates.biasRate],
+      imagesPerSecond,
+      stepShare,
+      seconds: this.#meter.seconds,
+      memoryMiB: Math.round(process.memoryUsage.rss() / bytesOfMiB),
+      cpuPercent: this.#meter.cpuPercent,
+      best: this.#reports.every((before) => fitness(validation.metrics) > fitness(before.metrics)),
+    };
+    this.#reports.push(report);
+    if (report.best) this.#best = weights;
+    this.#seconds += report.seconds;
+    this.#lossSums = noLosses;
+    if (options.time > 0) this.#plan = this.#planFor(Math.min(options.epochs, report.epoch + this.#epochsLeft(report.epoch)));
+    await this.#events.onEpoch(report, weights, validation, () => this.#state(0));
+    return report;
+  }
+
+  /** Epochs that fit into what is left of the time. */
+  #epochsLeft(done: number): number {
+    const left = this.#job.options.time * 3600 - this.#seconds;
+    return Math.max(0, Math.floor(left / (this.#seconds / done)));
+  }
+
+  #state(epochSeconds: number): RunState {
+    return {
+      fingerprint: this.#fingerprint,
+      step: this.#step,
+      updates: this.#updates,
+      lossSums: this.#lossSums,
+      seconds: this.#seconds,
+      epochSeconds,
+      epochs: this.#plan.epochs,
+      reports: this.#reports,
+      state: this.#trainer.read(),
+      ...(this.#best && { best: this.#best }),
+    };
   }
 }
 
-/** Steps of the present epoch that this process has done itself. */
-function countSteps(inEpoch: number, startedAt: number, step: number): number {
-  return Math.max(1, Math.min(inEpoch, step - startedAt));
-}
-
-function cpuSeconds(since: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since);
-  return (user + system) / 1e6;
-}
+const noLosses = [0, 0, 0] as const;
