@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from yolov8_torch import STRIDES, Yolov8, loss
+from yolov8_torch import STRIDES, Yolov8, loss, loss_parts
 
 CLASSES, SIDE, BATCH = 3, 64, 2
 
@@ -64,7 +64,48 @@ for size in "nsmlx":
     for salt, (name, parameter) in enumerate(sorted(model.named_parameters())):
         g = parameter.grad.flatten().double()
         gradients[name] = [float(g.norm()), float(g @ torch.from_numpy(hashed(g.numel(), salt + 5000)).double())]
-    golden["sizes"][size] = {"parts": [float(part) for part in parts], "gradients": gradients}
+    golden["sizes"][size] = {"parts": [part.item() for part in parts], "gradients": gradients}
     print(size, sum(p.numel() for p in model.parameters()), golden["sizes"][size]["parts"])
+
+
+def box_of(u, smallest, largest):
+    """A box within 64 px from four hashes in -1 … 1."""
+    w, h = (smallest + (largest - smallest) * (abs(float(u[i])) ** 2) for i in (2, 3))
+    x, y = ((float(u[i]) + 1) / 2 * (SIDE - s) for i, s in ((0, w), (1, h)))
+    return [x, y, x + w, y + h]
+
+
+def boxes(count, salt, smallest=6, largest=50):
+    u = hashed(4 * count, salt).reshape(count, 4)
+    # Rounded to a quarter of a pixel, so that JSON says them exactly.
+    made = [[round(v * 4) / 4 for v in box_of(row, smallest, largest)] for row in u]
+    return [[x1, y1, max(x2, x1 + 0.25), max(y2, y1 + 0.25)] for x1, y1, x2, y2 in made]
+
+
+none = ([], [])
+CASES = {
+    "no box in the batch": [none, none],
+    "no box in one picture": [none, (boxes(5, 1), [0, 1, 2, 0, 1])],
+    "tiny boxes": [(boxes(12, 2, 0.25, 3), [i % 3 for i in range(12)]), (boxes(3, 3, 1, 2), [0, 1, 2])],
+    "hundreds of boxes": [(boxes(300, 4), [i % 3 for i in range(300)]), (boxes(150, 5, 2, 20), [i % 2 for i in range(150)])],
+    "boxes that are the same, and of two classes": [(boxes(2, 6) * 2, [0, 1, 0, 2]), (boxes(1, 7) * 3, [1, 1, 1])],
+    "boxes at the border": [([[0, 0, 64, 64], [0, 0, 8, 8], [56, 0, 64, 64], [0, 63.75, 64, 64]], [0, 1, 2, 0]), ([[32, 32, 64, 64]], [2])],
+}
+golden["loss"] = {}
+for salt, (name, case) in enumerate(CASES.items()):
+    anchors = sum((SIDE // s) ** 2 for s in STRIDES)
+    box = torch.from_numpy(hashed(BATCH * anchors * 64, 100 + salt).reshape(BATCH, anchors, 64) * 3).requires_grad_()
+    cls = torch.from_numpy(hashed(BATCH * anchors * CLASSES, 200 + salt).reshape(BATCH, anchors, CLASSES) * 3 - 1).requires_grad_()
+    truth = [(torch.tensor(b, dtype=torch.float32).reshape(-1, 4), torch.tensor(c, dtype=torch.long)) for b, c in case]
+    parts = loss_parts(box, cls, truth, SIDE, SIDE)
+    ((7.5 * parts[0] + 0.5 * parts[1] + 1.5 * parts[2]) * BATCH).backward()
+    product = lambda tensor, s: [float(tensor.grad.norm()), float(tensor.grad.flatten().double() @ torch.from_numpy(hashed(tensor.numel(), s)).double())]
+    golden["loss"][name] = {
+        "truth": case,
+        "parts": [part.item() for part in parts],
+        "box": product(box, 300 + salt),
+        "cls": product(cls, 400 + salt),
+    }
+    print(name, golden["loss"][name]["parts"])
 compact = json.loads(json.dumps(golden), parse_float=lambda text: float(f"{float(text):.7g}"))
 (Path(__file__).parent.parent / "test/golden/torch-step.json").write_text(json.dumps(compact) + "\n")

@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import * as tf from "@tensorflow/tfjs-node";
+import { anchorTensors } from "../src/loss/decode.ts";
+import { detectionLoss } from "../src/loss/loss.ts";
 import type { Size } from "../src/nn/model.ts";
 import { layoutOf } from "../src/nn/parameters.ts";
-import { lossAndGradient, stepSetting } from "../src/train/step.ts";
+import { lossAndGradient, stepSetting, truthOf } from "../src/train/step.ts";
 import { readCheckpoint, writeCheckpoint } from "../src/weights/checkpoint.ts";
 import { type NamedTensor, readSafetensors, writeSafetensors } from "../src/weights/safetensors.ts";
 
 // From torch 2.13, by yolo/reference/make_torch_golden.py: a network and a loss written apart from ours.
 const golden = JSON.parse(readFileSync(new URL("golden/torch-step.json", import.meta.url), "utf8")) as {
+  loss: Record<
+    string,
+    { truth: [number[][], number[]][]; parts: [number, number, number]; box: [norm: number, product: number]; cls: [norm: number, product: number] }
+  >;
   sizes: Record<Size, { parts: [number, number, number]; gradients: Record<string, [norm: number, product: number]> }>;
 };
 
@@ -91,4 +97,45 @@ describe("a training step against torch", () => {
         assert.ok(Math.abs(ownProduct - product) <= 2e-3 * norm + 1e-7, `${name}: product ${ownProduct}, torch ${product}, length ${norm}`);
       });
     }).timeout(120_000);
+});
+
+describe("the loss against torch, whose reference is written apart from ours", () => {
+  Object.entries(golden.loss).forEach(([name, theirs], salt) =>
+    it(`is the same, and so are its gradients: ${name}`, () => {
+      const anchors = anchorTensors(side, side);
+      const count = anchors.count;
+      const most = Math.max(1, ...theirs.truth.map(([boxes]) => boxes.length));
+      const boxes = theirs.truth.flatMap(([own]) => Array.from({ length: most }, (_, i) => own[i] ?? [0, 0, 0, 0])).flat();
+      const classes = theirs.truth.flatMap(([, own]) => Array.from({ length: most }, (_, i) => own[i] ?? -1));
+      const made: { parts: Float32Array; box: Float32Array; cls: Float32Array }[] = [];
+      tf.tidy(() => {
+        const box = tf.tensor3d(
+          hashed(2 * count * 64, 100 + salt).map((x) => x * 3),
+          [2, count, 64],
+        );
+        const cls = tf.tensor3d(
+          hashed(2 * count * 3, 200 + salt).map((x) => x * 3 - 1),
+          [2, count, 3],
+        );
+        const truth = truthOf({ boxes: tf.tensor3d(boxes, [2, most, 4]), classes: tf.tensor2d(classes, [2, most], "int32") }, 3);
+        const { parts, boxGradient, clsGradient } = detectionLoss(box, cls, truth, anchors);
+        const read = (tensor: tf.Tensor) => Float32Array.from(tensor.dataSync());
+        made.push({ parts: read(parts), box: read(boxGradient), cls: read(clsGradient) });
+        parts.dispose();
+      });
+      const { parts, ...gradients } = made[0]!;
+      theirs.parts.forEach((value, i) => assert.ok(Math.abs(parts[i]! - value) <= 1e-4 * Math.abs(value) + 1e-6, `loss ${i}: ${parts[i]}, torch ${value}`));
+      for (const [kind, start] of [
+        ["box", 300],
+        ["cls", 400],
+      ] as const) {
+        const [norm, product] = theirs[kind];
+        const direction = hashed(gradients[kind].length, start + salt);
+        const own = Math.sqrt(gradients[kind].reduce((sum, value) => sum + value ** 2, 0));
+        const ownProduct = gradients[kind].reduce((sum, value, i) => sum + value * direction[i]!, 0);
+        assert.ok(Math.abs(own - norm) <= 1e-3 * norm + 1e-6, `${kind}: length ${own}, torch ${norm}`);
+        assert.ok(Math.abs(ownProduct - product) <= 2e-3 * norm + 1e-6, `${kind}: product ${ownProduct}, torch ${product}`);
+      }
+    }),
+  );
 });
