@@ -17,7 +17,7 @@ export interface TrainingConf {
   split: number;
   /** Side of the training pictures in pixels, a multiple of 32. @default 640 @minimum 32 @maximum 2048 @multipleOf 32 @asType integer */
   imgsz: number;
-  /** Pictures a step. @default 8 @minimum 1 @maximum 256 @asType integer */
+  /** Pictures a step; 0 chooses by the memory that is free. @default 8 @minimum 0 @maximum 256 @asType integer */
   batch: number;
   /** Seed of everything random: the same one gives the same model. @default 0 @minimum 0 @asType integer */
   seed: number;

@@ -7,7 +7,7 @@ const schema = z.object({
   model: z.string().regex(/^yolov8[nsmlx]$/, "is not one of yolov8n, yolov8s, yolov8m, yolov8l, yolov8x"),
   epochs: z.number().int().min(1).max(10_000),
   imgsz: z.number().int().min(32).max(2048).multipleOf(32),
-  batch: z.number().int().min(1).max(256),
+  batch: z.number().int().min(0).max(256),
   seed: z.number().int().min(0),
   patience: z.number().int().min(1),
   optimizer: z.enum(["auto", "SGD", "AdamW"]),

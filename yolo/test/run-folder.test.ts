@@ -161,6 +161,14 @@ describe("a training run in a folder", () => {
     await assert.rejects(run(job({ lr0: 1e30, optimizer: "SGD", warmupEpochs: 0 }), "diverged"), /no longer a number in epoch \d, step \d of 3.*Lower lr0/s);
   }).timeout(60_000);
 
+  it("chooses a batch by the memory, and keeps it for the whole run", async () => {
+    const first = await run(job({ batch: 0, epochs: 2, engine: "traced" }), "automatic", 1);
+    const [, batch] = /batch (\d+), for [\d.]+ GiB/.exec(first.notes.join("\n"))!;
+    const second = await run(job({ batch: 0, epochs: 2, engine: "traced" }), "automatic");
+    assert.ok(second.notes.join("\n").includes(`batch ${batch}, for`));
+    assert.match(second.notes.join("\n"), /going on from epoch/);
+  }).timeout(120_000);
+
   it("trains with a batch of one, and picks no class where a picture shows none", async () => {
     const good = job({ batch: 1, epochs: 1, engine: "traced" });
     const { end } = await run({ ...good, train: good.train.map(({ file }, i) => ({ file, objects: i === 0 ? good.train[0]!.objects : [] })) }, "one");

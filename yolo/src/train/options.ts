@@ -10,7 +10,7 @@ export interface TrainOptions {
   readonly time: number;
   /** Epochs without improvement after which a run ends. */
   readonly patience: number;
-  /** Pictures a step. */
+  /** Pictures a step; 0 chooses by the memory that is free. */
   readonly batch: number;
   /** Side of the square training pictures, pixels; a multiple of 32. */
   readonly side: number;

@@ -12,10 +12,11 @@ import { modelCard, type Origin } from "../report/model-card.ts";
 import { resultsCsv } from "../report/results-csv.ts";
 import { writeCheckpoint, writeTorchCheckpoint } from "../weights/checkpoint.ts";
 import { readWeightsFile, takeWeights } from "../weights/take-weights.ts";
+import { automaticBatch } from "./auto-batch.ts";
 import { checkData, DataError } from "./check-data.ts";
 import { loadBatches } from "./loader.ts";
 import { loadPicture } from "./pictures.ts";
-import { readRunState, writeRunState } from "./run-state.ts";
+import { readRunState, type RunState, writeRunState } from "./run-state.ts";
 import { type EpochReport, fingerprintOf, type StepProgress, train, type TrainJob } from "./train.ts";
 import { Validator } from "./validate.ts";
 
@@ -59,12 +60,14 @@ async function writeWhole(file: string, data: string | Uint8Array): Promise<void
  * a report and a model card. The state is saved after each epoch and when `signal` asks to stop; a folder that holds the
  * state of the same job is gone on from.
  */
-export async function trainInFolder(job: TrainJob, folder: string, origin: Origin, events: FolderEvents, signal?: AbortSignal): Promise<FolderEnd> {
+export async function trainInFolder(asked: TrainJob, folder: string, origin: Origin, events: FolderEvents, signal?: AbortSignal): Promise<FolderEnd> {
+  const place = (name: string) => path.join(folder, name);
+  const saved = await savedState(place(stateFile));
+  const job = withBatch(asked, saved, events);
   for (const odd of await checkData(job)) events.onNote(odd);
   const { labels, options } = job;
   const config = { size: options.size, classes: labels.length };
-  const place = (name: string) => path.join(folder, name);
-  const state = await savedState(job, place(stateFile), events);
+  const state = saved && isOf(saved, job, place(stateFile), events) ? saved : undefined;
   if (!state) await writeInputs(job, folder);
   let reports: readonly EpochReport[] = state?.reports ?? [];
   let best = state?.best;
@@ -128,20 +131,36 @@ async function startWeights({ labels, options }: TrainJob, events: FolderEvents)
 /** Of parameters that begin anew so many are named. */
 const mostTold = 8;
 
-async function savedState(job: TrainJob, file: string, events: FolderEvents) {
+async function savedState(file: string): Promise<RunState | undefined> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  if (!bytes) return undefined;
-  const state = readRunState(bytes);
+  return bytes && readRunState(bytes);
+}
+
+/** The job with its batch; an automatic one is chosen by the memory that is free, and stays what it is for the whole run. */
+function withBatch(job: TrainJob, saved: RunState | undefined, events: FolderEvents): TrainJob {
+  const { options, labels } = job;
+  if (options.batch !== 0) return job;
+  const available = process.availableMemory() * shareOfMemory;
+  const batch = saved?.batch ?? automaticBatch({ size: options.size, classes: labels.length }, options.side, available);
+  events.onNote(`batch ${batch}, for ${(available / 2 ** 30).toFixed(1)} GiB of memory`);
+  return { ...job, options: { ...options, batch } };
+}
+
+/** Of the free memory an automatic batch takes so much: the rest is for pictures, and for others. */
+const shareOfMemory = 0.6;
+
+/** Whether a saved state is of this job, and says where it goes on. */
+function isOf(state: RunState, job: TrainJob, file: string, events: FolderEvents): boolean {
   if (state.fingerprint !== fingerprintOf(job)) {
     events.onNote(`${file} is the state of a run with other data or options: beginning anew`);
-    return undefined;
+    return false;
   }
   const stepsPerEpoch = Math.ceil(job.train.length / job.options.batch);
   events.onNote(`going on from epoch ${Math.floor(state.step / stepsPerEpoch) + 1}, step ${(state.step % stepsPerEpoch) + 1}`);
-  return state;
+  return true;
 }
 
 /** What the data looks like, before training: the labels, and batches as the network gets them. */

@@ -7,6 +7,8 @@ import { type HostState, stateNames } from "./trainer.ts";
 export interface RunState {
   /** What decides the run (see `fingerprintOf`); a run goes on only from a state of the same. */
   readonly fingerprint: string;
+  /** Pictures a step, which the run may have chosen itself. */
+  readonly batch: number;
   /** Steps done since the beginning. */
   readonly step: number;
   readonly updates: number;

@@ -274,6 +274,7 @@ class TrainingRun {
   #state(epochSeconds: number): RunState {
     return {
       fingerprint: this.#fingerprint,
+      batch: this.#job.options.batch,
       step: this.#step,
       updates: this.#updates,
       lossSums: this.#lossSums,
