@@ -19,7 +19,7 @@ with DAG(  # dags-ts/training.dag.ts:47
         "model_name": Param("YOLOv8_Demo", type="string", pattern="^[\\w. -]{1,100}$", description="Name for MLflow's model registry."),
         "split": Param(0.8, type="number", minimum=0.05, maximum=0.95, description="Share of the images that training gets; the others validate."),
         "imgsz": Param(640, type="integer", minimum=32, maximum=2048, multipleOf=32, description="Side of the training pictures in pixels, a multiple of 32."),
-        "batch": Param(8, type="integer", minimum=1, maximum=256, description="Pictures a step."),
+        "batch": Param(8, type="integer", minimum=0, maximum=256, description="Pictures a step; 0 chooses by the memory that is free."),
         "seed": Param(0, type="integer", minimum=0, description="Seed of everything random: the same one gives the same model."),
         "model": Param("yolov8n", type="string", enum=["yolov8n", "yolov8s", "yolov8m", "yolov8l", "yolov8x"], description="The network's size."),
         "patience": Param(100, type="integer", minimum=1, description="Epochs without improvement after which training ends."),

@@ -1,8 +1,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { Command, Option } from "commander";
+import { tsImport } from "tsx/esm/api";
 import type { Analysis } from "@airloom/yolo/metrics/analysis.ts";
-import { defaultOptions } from "@airloom/yolo/train/options.ts";
+import { defaultOptions, type TrainOptions } from "@airloom/yolo/train/options.ts";
 import type { EpochReport } from "@airloom/yolo/train/train.ts";
 import type { ChildMessage } from "../train/child.ts";
 import { optionsFrom } from "../train/options.ts";
@@ -31,13 +33,13 @@ const program = new Command("airloom train")
   .option("--time <hours>", "ends the run by then; 0 for no limit", number, 0)
   .option("--seed <n>", "seed of everything random", number, defaultOptions.seed)
   .addOption(new Option("--engine <name>").choices(["traced", "eager"]).default("traced"))
+  .option("--config <file>", "a TypeScript module that exports options by default; what stands here goes before them")
   .option("--out <folder>", "where everything goes", "runs/train")
   .action(run);
 
 async function run(given: Record<string, string | number>): Promise<void> {
   const data = await readTrainingData(String(given["data"]));
-  const chosen = optionsFrom(given);
-  const options = { ...chosen, augment: { ...augment, mixup: Number(given["mixup"]), degrees: Number(given["degrees"]) } };
+  const options = await optionsOf(given);
   const folder = path.resolve(String(given["out"]));
   await mkdir(folder, { recursive: true });
   const stop = new AbortController();
@@ -63,6 +65,31 @@ async function run(given: Record<string, string | number>): Promise<void> {
     row(data.labels[cls]!.slice(0, 19), [objects, ...[precision, recall, ap50, ap].map((value) => value.toFixed(3))]);
   console.log(`${path.join(folder, "best.onnx")}, best.pt, best.safetensors, report.html`);
 }
+
+/** Defaults, then the config's options, then what was written on the command line. */
+async function optionsOf(given: Readonly<Record<string, string | number>>): Promise<TrainOptions> {
+  const file = given["config"];
+  const config = file === undefined ? {} : await configIn(path.resolve(String(file)));
+  if (!config || typeof config !== "object") throw new Error(`${file} exports no options by default`);
+  const unknown = Object.keys(config).filter((name) => !(name in defaultOptions) && !["lr0", "momentum", "weights"].includes(name));
+  if (unknown.length > 0) throw new Error(`${file}: ${unknown.join(", ")} is no option of training`);
+  const written = Object.fromEntries(Object.entries(given).filter(([name]) => program.getOptionValueSource(name) === "cli"));
+  const fromLine = optionsFrom(written);
+  const names = Object.keys(written).map((name) => optionNames[name] ?? (name as keyof TrainOptions));
+  const changed = Object.fromEntries(names.filter((name) => name in fromLine).map((name) => [name, fromLine[name]]));
+  const moved = Object.fromEntries(["mixup", "degrees"].filter((name) => name in written).map((name) => [name, Number(written[name])]));
+  return { ...defaultOptions, ...config, ...changed, augment: { ...augment, ...config.augment, ...moved } };
+}
+
+/** What a config module exports; one that is loaded as CommonJS has its exports one level deeper. */
+async function configIn(file: string): Promise<Partial<TrainOptions> | undefined> {
+  const module = (await tsImport(pathToFileURL(file).href, import.meta.url)) as { default?: Partial<TrainOptions> | { default: Partial<TrainOptions> } };
+  const exported = module.default;
+  return exported && "default" in exported ? exported.default : exported;
+}
+
+/** Options whose name on the command line is another. */
+const optionNames: Readonly<Record<string, keyof TrainOptions>> = { model: "size", imgsz: "side" };
 
 /** On a terminal a bar that moves; elsewhere a line an epoch. */
 function progress(): (message: ChildMessage) => void {

@@ -53,13 +53,18 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Answers every task that waits for a person. Airflow takes an answer before the task is put to sleep, and may then lose it. */
-async function answerAll(client: AirflowClient, runs: ReadonlyMap<string, string>, open: Set<string>): Promise<void> {
-  for (const key of open) {
+/** An answer that comes sooner races with the end of the process that asked: Airflow then takes the task for lost. */
+const beforeAnswerMs = 5000;
+
+/** Answers every task that has waited for a person for a while; `open` holds since when each has. */
+async function answerAll(client: AirflowClient, runs: ReadonlyMap<string, string>, open: Map<string, number | undefined>): Promise<void> {
+  for (const [key, since] of open) {
     const [name, taskId] = key.split("/") as [string, string];
     try {
       const tasks = await client.taskInstances(name, runs.get(name)!);
-      if (!tasks.some((task) => task.task_id === taskId && task.state === "deferred")) continue;
+      if (!tasks.some((task) => task.task_id === taskId && ["awaiting_input", "deferred"].includes(task.state ?? ""))) continue;
+      if (since === undefined) open.set(key, Date.now());
+      if (since === undefined || Date.now() - since < beforeAnswerMs) continue;
       await client.answer(name, runs.get(name)!, taskId, answers[name]![taskId]!);
       open.delete(key);
     } catch (error) {
@@ -78,7 +83,7 @@ async function runForReal(coordinator: boolean, pack: boolean, settings: Readonl
     assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
     const runs = new Map<string, string>();
     for (const name of names) runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
-    const open = new Set(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => `${name}/${taskId}`)));
+    const open = new Map(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => [`${name}/${taskId}`, undefined as number | undefined])));
     for (const deadline = Date.now() + 1_200_000; ;) {
       const records = await airflow.records();
       if (names.every((name) => ["success", "failed"].includes(records[name]?.state ?? ""))) return records;

@@ -108,7 +108,7 @@ export class AirflowClient {
     });
   }
 
-  /** Answers a task that waits for a person: which options, and what was filled in. A task that does not wait is an error. */
+  /** Answers a task that waits for a person: which options, and what was filled in. A task that does not wait is an error; within the first seconds Airflow may lose the answer. */
   async answer(dagId: string, runId: string, taskId: string, { chosenOptions, params = {} }: HumanAnswer): Promise<void> {
     const patch = this.#fetcher.path("/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails").method("patch").create();
     const body = { dag_id: dagId, dag_run_id: runId, task_id: taskId, map_index: -1, chosen_options: [...chosenOptions], params_input: { ...params } };
