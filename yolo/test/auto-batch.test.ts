@@ -16,7 +16,7 @@ describe("the automatic batch", () => {
 
   it("grows with the memory and shrinks with the picture and the model, and is at least one", () => {
     const batch = (size: "n" | "x", side: number, memory: number) => automaticBatch({ size, classes: 3 }, side, memory * gib);
-    assert.ok(batch("n", 320, 16) > batch("n", 640, 16));
+    assert.ok(batch("n", 320, 8) > batch("n", 640, 8));
     assert.ok(batch("n", 640, 16) > batch("n", 640, 4));
     assert.ok(batch("n", 640, 16) > batch("x", 640, 16));
     assert.equal(batch("x", 640, 0.5), 1);
