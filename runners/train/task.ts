@@ -1,4 +1,4 @@
-import { access, mkdir, readFile } from "node:fs/promises";
+import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { task, TerminalError } from "airloom";
 import type { TrainOptions } from "@airloom/yolo/train/options.ts";
@@ -108,7 +108,12 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
       log.info(epochLine(message.report, options.epochs));
       spool.add({ kind: "metrics", metrics: epochMetrics(message.report) });
     };
-    const why = await runTrainingChild({ job, folder, origin: { dataset: `storage/images at commit ${data.commit}` } }, signal, onMessage);
+    // A try that trained to the end, and then could not tell MLflow, must not be trained again.
+    const finished = path.join(folder, "finished");
+    const why = (await isThere(finished))
+      ? "epochs"
+      : await runTrainingChild({ job, folder, origin: { dataset: `storage/images at commit ${data.commit}` } }, signal, onMessage);
+    if (why !== "stopped") await writeFile(finished, "");
     if (why === "stopped") throw new Error(`training was asked to stop; its state is saved in ${folder}, and the next try goes on from there`);
     if (why !== "epochs") log.info(why === "patience" ? `no better for ${options.patience} epochs: done` : `the time of ${options.time} hours is over: done`);
     const { metrics } = JSON.parse(await readFile(path.join(folder, "analysis.json"), "utf8")) as { metrics: EpochReport["metrics"] };
@@ -119,8 +124,11 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
     spool.add({ kind: "end", status: "FINISHED" });
     const ids = await spool.flush(mlflowPatienceMs);
     await spool.forget();
+    await rm(finished);
     log.info(`mAP50 ${metrics.map50.toFixed(3)}, mAP50-95 ${metrics.map.toFixed(3)}: ${mlflowUrl}/#/experiments/${ids.experimentId}/runs/${ids.runId}`);
-    return { ...ids, folder, epochs: options.epochs, map50: metrics.map50, map: metrics.map };
+    // One row an epoch below the header: patience or a time limit may have ended it early.
+    const epochs = (await readFile(path.join(folder, "results.csv"), "utf8")).trim().split("\n").length - 1;
+    return { ...ids, folder, epochs, map50: metrics.map50, map: metrics.map };
   } catch (error) {
     // The reason stands in MLflow too, for whoever looks there first. Telling it must not hide the reason itself.
     spool.add({ kind: "tag", key: "mlflow.note.content", value: `${signal.aborted ? "Stopped" : "Failed"}: ${(error as Error).message}`.slice(0, 4000) });

@@ -35,9 +35,8 @@ export function addPlugins(program: Command): void {
 function runPlugin(file: string, given: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, given, { stdio: "inherit" });
-    // What a terminal sends reaches both; the plugin says when it is done.
-    const ignore = () => undefined;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, ignore);
+    // A terminal's Ctrl-C reaches both; the plugin says when it is done.
+    process.on("SIGINT", () => undefined);
     process.on("SIGTERM", () => child.kill("SIGTERM"));
     child.on("error", reject);
     child.on("exit", (code) => {

@@ -77,7 +77,7 @@ export async function trainInFolder(asked: TrainJob, folder: string, origin: Ori
     job,
     {
       onStep: events.onStep,
-      onEpoch: async (report, weights, _validation, stateNow) => {
+      onEpoch: async (report, weights, stateNow) => {
         reports = [...reports, report];
         if (report.best) {
           best = weights;

@@ -13,7 +13,7 @@ import { type Plan, planFor, ratesAt } from "./schedule.ts";
 import { stepSetting } from "./step.ts";
 import { TracedTrainer } from "./traced.ts";
 import { freshState, type HostBatch, type Trainer } from "./trainer.ts";
-import { type Validation, Validator } from "./validate.ts";
+import { Validator } from "./validate.ts";
 
 /** A training run: its data, and what was chosen. */
 export interface TrainJob {
@@ -54,7 +54,7 @@ export interface TrainEvents {
   /** After each step; `steps` is the number of all steps as planned now. */
   onStep?(progress: StepProgress): void;
   /** After each epoch, with the averaged weights and, from them, what a run must remember to go on. */
-  onEpoch(report: EpochReport, weights: Weights, validation: Validation, state: () => RunState): Promise<void>;
+  onEpoch(report: EpochReport, weights: Weights, state: () => RunState): Promise<void>;
 }
 
 export interface StepProgress {
@@ -261,7 +261,7 @@ class TrainingRun {
     this.#seconds += report.seconds;
     this.#lossSums = noLosses;
     if (options.time > 0) this.#plan = this.#planFor(Math.min(options.epochs, report.epoch + this.#epochsLeft(report.epoch)));
-    await this.#events.onEpoch(report, weights, validation, () => this.#state(0));
+    await this.#events.onEpoch(report, weights, () => this.#state(0));
     return report;
   }
 
