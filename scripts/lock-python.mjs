@@ -18,6 +18,7 @@ const locks = {
   zig: ["--no-deps"],
   // Unpacked, never installed: only its shared libraries are used.
   tensorflow: ["--no-deps", "--python-version", "3.11"],
+  "tensorflow-cuda": ["--no-deps", "--python-version", "3.11"],
 };
 for (const [name, args] of Object.entries(locks)) {
   execFileSync(uv, [...common, ...args, `${name}.in`, "-o", `${name}.lock`], { cwd: folder, stdio: "inherit" });

@@ -8,6 +8,8 @@ export interface PlatformSettings {
   readonly incoming: string;
   readonly model: string;
   readonly mlflowUrl: string;
+  /** How long a finished run waits for MLflow before its task fails, to be tried again. */
+  readonly mlflowPatienceMs: number;
   readonly dvc: string;
   readonly dvcRemoteUrl: string;
 }
@@ -28,6 +30,7 @@ export function platformSettings(): PlatformSettings {
     incoming: wanted("INCOMING_DIR"),
     model: wanted("MODEL_DIR"),
     mlflowUrl: wanted("MLFLOW_TRACKING_URI"),
+    mlflowPatienceMs: Number(process.env["AIRLOOM_MLFLOW_PATIENCE_S"] || 900) * 1000,
     dvc: process.env["AIRLOOM_DVC"] || "dvc",
     dvcRemoteUrl: process.env["DVC_REMOTE_URL"] || path.join(storage.root, ".remote"),
   };

@@ -1,9 +1,8 @@
 // The training process: TensorFlow's calls block, so they must not stand in the process that talks to Airflow.
 import type { EpochReport, StepProgress, TrainJob } from "@airloom/yolo/train/train.ts";
-import { DivergedError } from "@airloom/yolo/train/train.ts";
-import { DataError } from "@airloom/yolo/train/check-data.ts";
 import { type FolderEnd, trainInFolder } from "@airloom/yolo/train/run-folder.ts";
 import type { Origin } from "@airloom/yolo/report/model-card.ts";
+import { failure } from "./failure.ts";
 
 /** What the parent sends first. */
 export interface ChildJob {
@@ -52,15 +51,6 @@ async function run({ job, folder, origin }: ChildJob): Promise<void> {
     stop.signal,
   );
   await send({ kind: "ended", why });
-}
-
-/** A failure that a retry would repeat, or one that says what to lower. */
-function failure(error: unknown): { message: string; hopeless: boolean } {
-  if (error instanceof DivergedError || error instanceof DataError) return { message: error.message, hopeless: true };
-  const message = error instanceof Error ? error.message : String(error);
-  if (/OOM when allocating|bad_alloc|failed to allocate/i.test(message))
-    return { message: `there was not enough memory: lower batch, imgsz or the model's size (${message.slice(0, 300)})`, hopeless: true };
-  return { message: error instanceof Error ? (error.stack ?? message) : message, hopeless: false };
 }
 
 process.once("message", (first: ChildJob) => {

@@ -21,9 +21,6 @@ export interface Trained {
 /** Working folders of training runs that stay on disk. */
 const keptRuns = 10;
 
-/** How long a finished run waits for MLflow before its task fails, to be tried again. */
-const mlflowPatienceMs = 15 * 60_000;
-
 /** What a run leaves for MLflow beside its weights. */
 const plots = "results labels confusion_matrix confusion_matrix_normalized BoxP_curve BoxR_curve BoxF1_curve BoxPR_curve".split(" ");
 const mosaics = "train_batch0 train_batch1 train_batch2 val_batch0_labels val_batch0_pred".split(" ");
@@ -63,7 +60,7 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
   const { MlflowSpool } = await import("../platform/mlflow-spool.ts");
   const { runTrainingChild, TrainingHopeless } = await import("./run-child.ts");
   const { optionsFrom } = await import("./options.ts");
-  const { storage, mlflowUrl } = platformSettings();
+  const { storage, mlflowUrl, mlflowPatienceMs } = platformSettings();
   const data = await readDataFile(input.dataset.folder);
   // One folder for all tries: the next one finds there what this one has done.
   const folder = path.join(storage.private, "training", run.runId.replaceAll(/[^\w.-]+/g, "_"));

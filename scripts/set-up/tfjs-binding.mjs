@@ -1,25 +1,48 @@
 // Builds @tensorflow/tfjs-node's native binding against the TensorFlow in PyPI's wheel: the download that its own
-// install script makes is gone. The result is kept in .airloom/tfjs-node, so that `npm ci` does not build it again.
+// install script makes is gone. The result is kept in .airloom, so that `npm ci` does not build it again. With an NVIDIA GPU
+// it is built against TensorFlow's CUDA wheel, with NVIDIA's libraries beside it.
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { root, run, SetupError, step } from "./run.mjs";
 
-const kept = path.join(root, ".airloom/tfjs-node");
+const flavours = {
+  cpu: { name: "TensorFlow binding", lock: "scripts/python/tensorflow.lock", kept: ".airloom/tfjs-node" },
+  cuda: { name: "TensorFlow binding for NVIDIA GPUs", lock: "scripts/python/tensorflow-cuda.lock", kept: ".airloom/tfjs-node-cuda" },
+};
+
+/** @typedef {keyof typeof flavours} Flavour */
+
 const libraries = ["libtensorflow_cc.so.2", "libtensorflow_framework.so.2"];
 
 // A wheel is a zip; Python is the unzipper that every machine with this project has.
 const extract = `
 import sys, zipfile, glob
-out, wheel = sys.argv[1], glob.glob(sys.argv[2] + "/*.whl")[0]
-with zipfile.ZipFile(wheel) as z:
-    for name in z.namelist():
-        if name in ("tensorflow/libtensorflow_cc.so.2", "tensorflow/libtensorflow_framework.so.2"):
-            z.extract(name, out)
-        elif name.startswith("tensorflow/include/") and name.endswith(".h") and ("/tensorflow/c/" in name or "/tsl/c/" in name or "ctstring" in name):
-            z.extract(name, out)
+out = sys.argv[1]
+for wheel in glob.glob(out + "/*.whl"):
+    with zipfile.ZipFile(wheel) as z:
+        for name in z.namelist():
+            if name in ("tensorflow/libtensorflow_cc.so.2", "tensorflow/libtensorflow_framework.so.2"):
+                z.extract(name, out)
+            elif name.startswith("tensorflow/include/") and name.endswith(".h") and ("/tensorflow/c/" in name or "/tsl/c/" in name or "ctstring" in name):
+                z.extract(name, out)
+            elif name.startswith("nvidia/") and ".so" in name:
+                z.extract(name, out)
 `;
+
+/**
+ * Which TensorFlow this machine gets: the CUDA one where the NVIDIA driver lists a GPU.
+ * AIRLOOM_TENSORFLOW=cpu or =cuda decides it by hand.
+ * @returns {Flavour}
+ */
+export function tensorflowFlavour() {
+  const asked = process.env["AIRLOOM_TENSORFLOW"];
+  if (asked === "cpu" || asked === "cuda") return asked;
+  if (asked) throw new SetupError(`AIRLOOM_TENSORFLOW is "${asked}": it may be cpu or cuda, or be left out.`);
+  const listed = spawnSync("nvidia-smi", ["-L"], { encoding: "utf8" });
+  return listed.status === 0 && /^GPU \d/m.test(listed.stdout) ? "cuda" : "cpu";
+}
 
 /** The C++ compiler to call, as an argument list; zig's from PyPI where the machine has none. */
 async function findCompiler() {
@@ -29,7 +52,9 @@ async function findCompiler() {
   return [python, "-m", "ziglang", "c++"];
 }
 
-async function build() {
+/** @param {Flavour} flavour */
+async function build(flavour) {
+  const kept = path.join(root, flavours[flavour].kept);
   const work = mkdtempSync(path.join(tmpdir(), "airloom-tf-"));
   try {
     // Any CPython's wheel holds the same libraries, so the interpreter that downloads it does not matter.
@@ -53,15 +78,17 @@ async function build() {
       "manylinux2014_x86_64",
       "--require-hashes",
       "-r",
-      "scripts/python/tensorflow.lock",
+      flavours[flavour].lock,
       "-d",
       work,
     ]);
-    await run(path.join(root, ".venv/bin/python"), ["-c", extract, work, work]);
+    await run(path.join(root, ".venv/bin/python"), ["-c", extract, work]);
     const out = path.join(work, "out");
     mkdirSync(path.join(out, "deps/lib"), { recursive: true });
     mkdirSync(path.join(out, "lib/napi-v8"), { recursive: true });
     for (const name of libraries) cpSync(path.join(work, "tensorflow", name), path.join(out, "deps/lib", name));
+    // TensorFlow's libraries look for NVIDIA's in ../nvidia.
+    if (existsSync(path.join(work, "nvidia"))) cpSync(path.join(work, "nvidia"), path.join(out, "deps/nvidia"), { recursive: true });
     const source = path.join(root, "node_modules/@tensorflow/tfjs-node/binding");
     const [compiler = "g++", ...first] = await findCompiler();
     await run(compiler, [
@@ -88,19 +115,25 @@ async function build() {
   }
 }
 
-/** Hard links what was built into the package: 645 MB once, however often npm reinstalls. */
-function place() {
-  const target = path.join(root, "node_modules/@tensorflow/tfjs-node");
-  for (const folder of ["deps/lib", "lib/napi-v8"]) {
-    mkdirSync(path.join(target, folder), { recursive: true });
-    for (const name of readdirSync(path.join(kept, folder))) {
-      const to = path.join(target, folder, name);
-      if (existsSync(to)) continue;
-      try {
-        linkSync(path.join(kept, folder, name), to);
-      } catch {
-        cpSync(path.join(kept, folder, name), to);
-      }
+/**
+ * Hard links what was built into the package: the libraries' space is taken once, however often npm reinstalls.
+ * @param {string} folder relative to the root
+ * @param {string} to relative to the package
+ */
+function place(folder, to) {
+  const kept = path.join(root, folder);
+  const target = path.join(root, "node_modules/@tensorflow/tfjs-node", to);
+  for (const file of readdirSync(kept, { recursive: true, withFileTypes: true })) {
+    if (!file.isFile()) continue;
+    const from = path.join(file.parentPath, file.name);
+    const place = path.join(target, path.relative(kept, from));
+    if (existsSync(place) && statSync(place).ino === statSync(from).ino) continue;
+    mkdirSync(path.dirname(place), { recursive: true });
+    rmSync(place, { force: true });
+    try {
+      linkSync(from, place);
+    } catch {
+      cpSync(from, place);
     }
   }
 }
@@ -109,7 +142,16 @@ function place() {
 export async function tfjsBinding() {
   if (process.platform !== "linux" || process.arch !== "x64") return;
   if (!existsSync(path.join(root, "node_modules/@tensorflow/tfjs-node"))) throw new SetupError("@tensorflow/tfjs-node is not installed: run npm ci.");
-  const inputs = ["scripts/python/tensorflow.lock", "node_modules/@tensorflow/tfjs-node/package.json"];
-  await step({ name: "TensorFlow binding", inputs, makes: ".airloom/tfjs-node/lib/napi-v8/tfjs_binding.node" }, build);
-  place();
+  // Someone who has the package with its own binding keeps it: the two packages differ in nothing else.
+  const own = "node_modules/@tensorflow/tfjs-node-gpu";
+  if (existsSync(path.join(root, own, "lib/napi-v8/tfjs_binding.node"))) {
+    for (const folder of ["lib", "deps"]) place(path.join(own, folder), folder);
+    console.log("  ✓ TensorFlow binding: the one of @tensorflow/tfjs-node-gpu, which is installed here");
+    return;
+  }
+  const flavour = tensorflowFlavour();
+  const { name, lock, kept } = flavours[flavour];
+  const inputs = [lock, "node_modules/@tensorflow/tfjs-node/package.json"];
+  await step({ name, inputs, makes: `${kept}/lib/napi-v8/tfjs_binding.node` }, () => build(flavour));
+  place(kept, "");
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
@@ -173,5 +173,17 @@ describe("a training run in a folder", () => {
     const good = job({ batch: 1, epochs: 1, engine: "traced" });
     const { end } = await run({ ...good, train: good.train.map(({ file }, i) => ({ file, objects: i === 0 ? good.train[0]!.objects : [] })) }, "one");
     assert.ok(Number.isFinite(end.reports[0]!.clsLoss));
+  }).timeout(60_000);
+
+  it("says which file a full disk did not take, and leaves nothing half-written", async () => {
+    const folder = path.join(root, "full");
+    await mkdir(folder);
+    // What is written to /dev/full is answered with ENOSPC by Linux itself.
+    await symlink("/dev/full", path.join(folder, `best.safetensors.${process.pid}.tmp`));
+    await assert.rejects(run(job({ epochs: 1 }), "full"), /full\/best\.safetensors cannot be written: the disk is full.*goes on from its last epoch/);
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => /best|tmp/.test(name)),
+      [],
+    );
   }).timeout(60_000);
 });

@@ -1,0 +1,76 @@
+// The table of training: the drawn sets, from scratch and fine-tuned, several seeds; mAP by epoch, and what 8 bits cost.
+//
+//   node --import tsx bench/train-table.ts [RESULTS.csv]
+//
+// Each finished run adds its rows to the file (bench/results/training.csv), and what stands there already is not run again:
+// it can be stopped at any time. `shapes` is run as the mark was (320 px, 60 epochs, batch 8); the others at 256 px for 30.
+// Fine-tuning starts from weights that were trained on another of the sets.
+import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { measureOnnx } from "../runners/evaluate/measure.ts";
+import { runTrainingChild } from "../runners/train/run-child.ts";
+import { defaultOptions } from "../yolo/src/train/options.ts";
+import { type DrawingName, drawSet } from "./drawn-sets.ts";
+
+const file = path.resolve(process.argv[2] ?? fileURLToPath(new URL("results/training.csv", import.meta.url)));
+const header = "set,start,seed,side,epoch,map50,map,seconds,fp32_map,int8_map";
+const seeds = [0, 1, 2];
+const batch = 8;
+
+interface Run {
+  readonly set: DrawingName;
+  readonly seed: number;
+  readonly side: number;
+  readonly epochs: number;
+  /** The set whose weights it starts from; none for a start from scratch. */
+  readonly from?: DrawingName;
+}
+
+/** By seed first: a stopped table has whole columns. */
+const runs: Run[] = seeds.flatMap((seed): Run[] => [
+  { set: "shapes", seed, side: 320, epochs: 60 },
+  ...(["small", "crowded", "twenty"] as const).map((set) => ({ set, seed, side: 256, epochs: 30 })),
+  { set: "shapes", seed, side: 256, epochs: 12, from: "twenty" },
+  ...(["small", "crowded", "twenty"] as const).map((set) => ({ set, seed, side: 256, epochs: 12, from: "shapes" as const })),
+]);
+
+const startOf = ({ from }: Run) => (from ? `from ${from}` : "scratch");
+const keyOf = (run: Run) => [run.set, startOf(run), run.seed, run.side].join(",");
+/** Weights of the first seed's runs from scratch, which fine-tuning starts from. */
+const weightsOf = (set: DrawingName) => path.join(path.dirname(file), `.weights-${set}.safetensors`);
+
+async function execute(run: Run): Promise<string[]> {
+  const folder = await mkdtemp(path.join(tmpdir(), "bench-table-"));
+  try {
+    const data = await drawSet(run.set, path.join(folder, "data"), run.side);
+    const start = run.from ? { weights: weightsOf(run.from) } : {};
+    const job = { ...data, options: { ...defaultOptions, epochs: run.epochs, side: run.side, batch, seed: run.seed, ...start } };
+    const epochs: string[][] = [];
+    await runTrainingChild({ job, folder, origin: { dataset: `drawn set ${run.set}` } }, new AbortController().signal, (message) => {
+      if (message.kind !== "epoch") return;
+      const { epoch, metrics, seconds } = message.report;
+      epochs.push([String(epoch), metrics.map50.toFixed(4), metrics.map.toFixed(4), seconds.toFixed(1)]);
+    });
+    if (!run.from && run.seed === seeds[0]) await copyFile(path.join(folder, "best.safetensors"), weightsOf(run.set));
+    const measured = await Promise.all(
+      ["best.onnx", "best.int8.onnx"].map(async (name) => {
+        const onnx = await readFile(path.join(folder, name));
+        return (await measureOnnx({ onnx, labels: data.labels, side: run.side }, data.validation, data.labels)).map.toFixed(4);
+      }),
+    );
+    return epochs.map((row) => [keyOf(run), ...row, ...measured].join(","));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await mkdir(path.dirname(file), { recursive: true });
+const before = await readFile(file, "utf8").catch(() => "");
+if (!before) await writeFile(file, `${header}\n`);
+for (const run of runs) {
+  if (before.includes(`\n${keyOf(run)},`)) continue;
+  console.log(`${new Date().toISOString()} ${keyOf(run)}`);
+  await appendFile(file, `${(await execute(run)).join("\n")}\n`);
+}
