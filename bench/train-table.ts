@@ -15,7 +15,7 @@ import { defaultOptions } from "../yolo/src/train/options.ts";
 import { type DrawingName, drawSet } from "./drawn-sets.ts";
 
 const file = path.resolve(process.argv[2] ?? fileURLToPath(new URL("results/training.csv", import.meta.url)));
-const header = "set,start,seed,side,epoch,map50,map,seconds,fp32_map,int8_map";
+const header = "set,start,seed,side,epoch,map50,map,fp32_map,int8_map";
 const seeds = [0, 1, 2];
 const batch = 8;
 
@@ -50,8 +50,8 @@ async function execute(run: Run): Promise<string[]> {
     const epochs: string[][] = [];
     await runTrainingChild({ job, folder, origin: { dataset: `drawn set ${run.set}` } }, new AbortController().signal, (message) => {
       if (message.kind !== "epoch") return;
-      const { epoch, metrics, seconds } = message.report;
-      epochs.push([String(epoch), metrics.map50.toFixed(4), metrics.map.toFixed(4), seconds.toFixed(1)]);
+      const { epoch, metrics } = message.report;
+      epochs.push([String(epoch), metrics.map50.toFixed(4), metrics.map.toFixed(4)]);
     });
     if (!run.from && run.seed === seeds[0]) await copyFile(path.join(folder, "best.safetensors"), weightsOf(run.set));
     const measured = await Promise.all(

@@ -1,25 +1,31 @@
 // Validation (decoding, framing, network, losses, NMS, metrics) against ONNX Runtime alone on the same batches:
 //
-//   TF_CPP_MIN_LOG_LEVEL=2 node --import tsx bench/validate.ts [side] [batch]
+//   TF_CPP_MIN_LOG_LEVEL=2 node --import tsx bench/validate.ts [side] [batch] [WEIGHTS.safetensors]
 //
-// Pictures are decoded once before, as they are from a run's second epoch on.
-import { mkdtemp, rm } from "node:fs/promises";
+// Pictures are decoded once before, as they are from a run's second epoch on. With weights that a run has left the boxes are
+// as many as they are in earnest; an untrained network finds hundreds in each picture.
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { initialWeights, layoutOf } from "../yolo/src/nn/parameters.ts";
 import { exportRawOnnx } from "../yolo/src/onnx/export.ts";
+import { readWeightsFile, takeWeights } from "../yolo/src/weights/take-weights.ts";
 import { Validator } from "../yolo/src/train/validate.ts";
 import { drawSet } from "./drawn-sets.ts";
 
-const [side = 320, batch = 8] = process.argv.slice(2).map(Number);
+const [side = 320, batch = 8] = process.argv.slice(2, 4).map(Number);
+const weightsFile = process.argv[4];
 const rounds = 5;
+/** Each picture stands in the split so many times: a run's fixed cost counts as it does for a split of some hundred. */
+const repeats = 4;
 const folder = await mkdtemp(path.join(tmpdir(), "bench-validate-"));
 try {
-  const { labels, validation } = await drawSet("shapes", folder, side);
+  const { labels, validation: drawn } = await drawSet("shapes", folder, side);
+  const validation = Array.from({ length: repeats }, () => drawn).flat();
   const config = { size: "n", classes: labels.length } as const;
   const layout = layoutOf(config);
-  const weights = initialWeights(layout, 0);
+  const weights = weightsFile ? takeWeights(layout, readWeightsFile(await readFile(weightsFile), weightsFile), 0).weights : initialWeights(layout, 0);
   const validator = new Validator(validation, { config, layout, side, batch, cacheBytes: 2 ** 30 });
   await validator.run(weights);
 

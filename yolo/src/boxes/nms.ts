@@ -21,10 +21,11 @@ export function suppress(candidates: readonly Detection[], { maxIou, maxDetectio
   const keptOfClass = new Map<number, Detection[]>();
   for (const candidate of sorted) {
     if (kept.length >= maxDetections) break;
-    const rivals = keptOfClass.get(candidate.cls) ?? [];
+    let rivals = keptOfClass.get(candidate.cls);
+    if (!rivals) keptOfClass.set(candidate.cls, (rivals = []));
     if (rivals.some((rival) => iouOf(rival.box, candidate.box) > maxIou)) continue;
     kept.push(candidate);
-    keptOfClass.set(candidate.cls, [...rivals, candidate]);
+    rivals.push(candidate);
   }
   return kept;
 }

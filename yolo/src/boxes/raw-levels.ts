@@ -1,5 +1,5 @@
 import { bins, strides } from "../nn/model.ts";
-import type { Detection } from "./boxes.ts";
+import type { BoxXyxy, Detection } from "./boxes.ts";
 
 /** One level's raw predictions of one picture, channels first. */
 export interface RawLevel {
@@ -18,24 +18,28 @@ export interface RawLevel {
 export function decodeLevels(levels: readonly RawLevel[], classes: number, minScore: number): Detection[] {
   const threshold = Math.log(minScore / (1 - minScore));
   const found: Detection[] = [];
-  levels.forEach(({ box, cls, height, width }, level) => {
-    const cells = height * width;
-    const stride = strides[level]!;
+  levels.forEach((level, index) => {
+    const { cls } = level;
+    const cells = level.height * level.width;
+    const stride = strides[index]!;
     for (let cell = 0; cell < cells; cell++) {
       let decoded: Detection["box"] | undefined;
       for (let c = 0; c < classes; c++) {
         const logit = cls[c * cells + cell]!;
         if (!(logit > threshold)) continue;
-        if (!decoded) {
-          const [x, y] = [((cell % width) + 0.5) * stride, (Math.floor(cell / width) + 0.5) * stride];
-          const side = (which: number) => distributionMean(box, which, cell, cells) * stride;
-          decoded = [x - side(0), y - side(1), x + side(2), y + side(3)];
-        }
+        decoded ??= cellBox(level, cell, stride);
         found.push({ box: decoded, score: 1 / (1 + Math.exp(-logit)), cls: c });
       }
     }
   });
   return found;
+}
+
+/** The box that a cell predicts, in the pixels of the network's input. */
+export function cellBox({ box, height, width }: RawLevel, cell: number, stride: number): BoxXyxy {
+  const [x, y] = [((cell % width) + 0.5) * stride, (Math.floor(cell / width) + 0.5) * stride];
+  const side = (which: number) => distributionMean(box, which, cell, height * width) * stride;
+  return [x - side(0), y - side(1), x + side(2), y + side(3)];
 }
 
 /** The mean of a side's distribution over the bins (arXiv 2006.04388, eq. 4), in strides. */

@@ -46,16 +46,6 @@ function lossParts(box: tf.Tensor3D, cls: tf.Tensor3D, targets: Targets, anchors
   ];
 }
 
-/** The loss parts [3] alone: unweighted means a picture of box, cls, dfl. The caller disposes them. */
-export function lossValues(box: tf.Tensor3D, cls: tf.Tensor3D, truth: Truth, anchors: AnchorTensors): tf.Tensor1D {
-  return tf.tidy(() => {
-    const predicted = decodeBoxes(box, anchors);
-    const targets = assign(tf.sigmoid(cls), predicted, anchors.centres, truth);
-    const { alpha } = completeIou(predicted, targets.boxes);
-    return tf.stack(lossParts(box, cls, targets, anchors, alpha)) as tf.Tensor1D;
-  });
-}
-
 /**
  * YOLOv8's loss and its gradients by the raw predictions: assignment first, as constants, then 7.5 CIoU + 0.5 BCE +
  * 1.5 DFL, times the batch size. Call within a tidy.

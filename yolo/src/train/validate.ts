@@ -1,18 +1,14 @@
-import * as tf from "@tensorflow/tfjs-node";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Picture } from "../augment/sample.ts";
 import { padGrey } from "../boxes/letterbox.ts";
 import { suppress, validationNms } from "../boxes/nms.ts";
 import { decodeLevels, type RawLevel } from "../boxes/raw-levels.ts";
-import { anchorTensors } from "../loss/decode.ts";
-import { lossValues } from "../loss/loss.ts";
+import { addHostLoss, lossMeans, type LossSums } from "../loss/host-loss.ts";
 import { evaluate, type Evaluated, type Metrics } from "../metrics/average-precision.ts";
 import { bins, type ModelConfig, strides } from "../nn/model.ts";
 import type { Layout, Weights } from "../nn/parameters.ts";
 import { exportRawOnnx } from "../onnx/export.ts";
-import { padObjects } from "./collate.ts";
 import { type PictureFile, pictureSource } from "./pictures.ts";
-import { truthOf } from "./step.ts";
 
 /** What a model made of the validation pictures. */
 export interface Validation {
@@ -62,23 +58,12 @@ export class Validator {
   async run(weights: Weights): Promise<Validation> {
     const started = performance.now();
     const { config, layout } = this.#options;
-    const session = await InferenceSession.create(exportRawOnnx(config, layout, weights), {
-      // Threads that wait by spinning would take the cores from what is done meanwhile.
-      extra: { session: { intra_op: { allow_spinning: "0" } } },
-      logSeverityLevel: 3,
-    });
+    const session = await InferenceSession.create(exportRawOnnx(config, layout, weights), { logSeverityLevel: 3 });
     const evaluated: Evaluated[] = [];
     const sums: [number, number, number] = [0, 0, 0];
     try {
       this.#batches ??= await this.#sortIntoBatches();
-      // The session computes one batch while the one before it is decoded and scored here.
-      let before: Promise<() => void> | undefined;
-      for (const indices of this.#batches) {
-        const current = this.#predict(session, indices, evaluated, sums);
-        (await before)?.();
-        before = current;
-      }
-      (await before)?.();
+      for (const indices of this.#batches) await this.#measure(session, indices, evaluated, sums);
     } finally {
       await session.release();
     }
@@ -101,8 +86,8 @@ export class Validator {
     );
   }
 
-  /** Starts a batch; what it gives scores the predictions. */
-  async #predict(session: InferenceSession, indices: readonly number[], evaluated: Evaluated[], sums: [number, number, number]): Promise<() => void> {
+  /** Predicts a batch, and adds its detections and losses to what was found before. */
+  async #measure(session: InferenceSession, indices: readonly number[], evaluated: Evaluated[], sums: [number, number, number]): Promise<void> {
     const pictures = await Promise.all(indices.map((index) => this.#pictures.get(index)));
     const [width, height] = [rounded(pictures[0]!.width), rounded(pictures[0]!.height)];
     const framed = pictures.map((picture) => ({
@@ -111,43 +96,23 @@ export class Validator {
       top: Math.floor((height - picture.height) / 2),
     }));
     const outputs = await session.run({ images: new Tensor("float32", planes(framed, width, height), [pictures.length, 3, height, width]) });
-    return () => {
-      const raw = strides.map((_, i) => ({ box: outputs[`box${i + 3}`]!, cls: outputs[`cls${i + 3}`]! }));
-      this.#losses(raw, framed, width, height).forEach((loss, i) => (sums[i]! += loss));
-      framed.forEach((each, n) => {
-        const levels = raw.map(({ box, cls }): RawLevel => {
-          const [, , rows, columns] = box.dims as [number, number, number, number];
-          const part = ({ data }: { data: unknown }, channels: number) =>
-            (data as Float32Array).subarray(n * channels * rows * columns, (n + 1) * channels * rows * columns);
-          return { box: part(box, 4 * bins), cls: part(cls, this.#options.config.classes), height: rows, width: columns };
-        });
-        const found = suppress(decodeLevels(levels, this.#options.config.classes, validationNms.minScore), validationNms);
-        const { picture, left, top } = each;
-        const detections = found.map(({ box, ...rest }) => ({ ...rest, box: [box[0] - left, box[1] - top, box[2] - left, box[3] - top] as const }));
-        evaluated[indices[n]!] = { objects: picture.objects, detections };
+    const raw = strides.map((_, i) => ({ box: outputs[`box${i + 3}`]!, cls: outputs[`cls${i + 3}`]! }));
+    const losses: LossSums = { box: 0, cls: 0, dfl: 0, weight: 0 };
+    framed.forEach((each, n) => {
+      const levels = raw.map(({ box, cls }): RawLevel => {
+        const [, , rows, columns] = box.dims as [number, number, number, number];
+        const part = ({ data }: { data: unknown }, channels: number) =>
+          (data as Float32Array).subarray(n * channels * rows * columns, (n + 1) * channels * rows * columns);
+        return { box: part(box, 4 * bins), cls: part(cls, this.#options.config.classes), height: rows, width: columns };
       });
-    };
-  }
-
-  #losses(raw: readonly { box: Tensor; cls: Tensor }[], framed: readonly Framed[], width: number, height: number): Float32Array {
-    const { classes } = this.#options.config;
-    return tf.tidy(() => {
-      const flat = (tensors: readonly Tensor[]) => {
-        const parts = tensors.map(({ data, dims }) => {
-          const [batch, channels, rows, columns] = dims as [number, number, number, number];
-          return tf.transpose(tf.tensor3d(data as Float32Array, [batch, channels, rows * columns]), [0, 2, 1]);
-        });
-        return tf.concat(parts, 1) as tf.Tensor3D;
-      };
-      const objects = framed.map(({ picture, left, top }) =>
-        picture.objects.map(({ box, cls }) => ({ cls, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] as const })),
-      );
-      const padded = padObjects(objects);
-      const boxes = tf.tensor3d(padded.boxes, [framed.length, padded.objects, 4]);
-      const truth = truthOf({ boxes, classes: tf.tensor2d(padded.classes, [framed.length, padded.objects], "int32") }, classes);
-      const values = lossValues(flat(raw.map(({ box }) => box)), flat(raw.map(({ cls }) => cls)), truth, anchorTensors(height, width));
-      return Float32Array.from(values.dataSync());
+      const found = suppress(decodeLevels(levels, this.#options.config.classes, validationNms.minScore), validationNms);
+      const { picture, left, top } = each;
+      const objects = picture.objects.map(({ box, cls }) => ({ cls, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] as const }));
+      addHostLoss(losses, levels, this.#options.config.classes, objects);
+      const detections = found.map(({ box, ...rest }) => ({ ...rest, box: [box[0] - left, box[1] - top, box[2] - left, box[3] - top] as const }));
+      evaluated[indices[n]!] = { objects: picture.objects, detections };
     });
+    lossMeans(losses).forEach((loss, i) => (sums[i]! += loss));
   }
 }
 
