@@ -1,4 +1,3 @@
-import { anchorPoints } from "../loss/anchors.ts";
 import { bins, type ModelConfig, strides, yolov8 } from "../nn/model.ts";
 import type { Layout, Weights } from "../nn/parameters.ts";
 import { OnnxGraph } from "./graph.ts";
@@ -6,9 +5,11 @@ import { onnxLayers, type Value } from "./layers.ts";
 import { quantisedInput, quantisedLayers, type Ranges } from "./quantise.ts";
 
 /**
- * The model as ONNX: `images` [batch, 3, side, side] float32 RGB in 0 … 1 → `output0` [batch, 4 + classes, anchors]
- * float32: cx, cy, w, h in pixels and a probability for each class. Batch norm is folded, boxes are decoded. With `ranges`
- * the network is quantised to 8 bits, all but the head's last convolutions and the decoding.
+ * The model as ONNX: `images` [batch, 3, height, width] float32 RGB in 0 … 1, any multiples of 32 → `output0`
+ * [batch, 4 + classes, anchors] float32: cx, cy, w, h in pixels and a probability for each class. `side` is the one it was
+ * trained at, for who reads the metadata; that height and width are free lets a service leave out the grey of a letterbox.
+ * Batch norm is folded, boxes are decoded. With `ranges` the network is quantised to 8 bits, all but the head's last
+ * convolutions and the decoding.
  */
 export function exportOnnx(
   config: ModelConfig,
@@ -20,11 +21,11 @@ export function exportOnnx(
   const layers = ranges ? quantisedLayers(graph, layout, weights, ranges) : onnxLayers(graph, layout, weights);
   const images = ranges ? quantisedInput(graph, "images") : "images";
   const levels = yolov8(layers, { name: images, channels: 3 }, config);
-  const output = decodeHead(graph, levels, config.classes, side);
+  const output = decodeHead(graph, levels, config.classes);
   graph.rename(output, "output0");
   return graph.finish({
-    input: { name: "images", shape: ["batch", 3, side, side] },
-    outputs: [{ name: "output0", shape: ["batch", 4 + config.classes, anchorPoints(side, side).count] }],
+    input: { name: "images", shape: ["batch", 3, "height", "width"] },
+    outputs: [{ name: "output0", shape: ["batch", 4 + config.classes, "anchors"] }],
     metadata: {
       task: "detect",
       stride: String(Math.max(...strides)),
@@ -55,7 +56,7 @@ export function exportRawOnnx(config: ModelConfig, layout: Layout, weights: Weig
 }
 
 /** Boxes from distributions (arXiv 2006.04388, eq. 4) and probabilities from logits, all levels side by side. */
-function decodeHead(graph: OnnxGraph, levels: readonly { box: Value; cls: Value }[], classes: number, side: number): string {
+function decodeHead(graph: OnnxGraph, levels: readonly { box: Value; cls: Value }[], classes: number): string {
   const flat = (values: readonly Value[], channels: number, name: string) => {
     const shape = graph.ints(`${name}_shape`, [0, channels, -1]);
     return graph.node(
@@ -74,7 +75,7 @@ function decodeHead(graph: OnnxGraph, levels: readonly { box: Value; cls: Value 
     classes,
     "cls",
   );
-  const { centres, stride, count } = anchorPoints(side, side);
+  const { centres, stride } = anchors(graph, levels);
 
   const perSide = graph.node("Reshape", [box, graph.ints("sides_shape", [0, 4, bins, -1])]);
   const distribution = graph.node("Softmax", [perSide], { axis: 2 });
@@ -84,16 +85,39 @@ function decodeHead(graph: OnnxGraph, levels: readonly { box: Value; cls: Value 
     Float32Array.from({ length: bins }, (_, i) => i),
   );
   const means = graph.node("ReduceSum", [graph.node("Mul", [distribution, steps]), graph.ints("bin_axis", [2])], { keepdims: 0 });
-  const sides = graph.node("Mul", [means, graph.floats("strides", [1, 1, count], stride)]);
+  const sides = graph.node("Mul", [means, stride]);
   const [leftTop, rightBottom] = graph.nodes("Split", [sides], 2, { axis: 1 });
-  const points = new Float32Array(2 * count);
-  for (let a = 0; a < count; a++) {
-    points[a] = centres[2 * a]!;
-    points[count + a] = centres[2 * a + 1]!;
-  }
-  const at = graph.floats("anchor_centres", [1, 2, count], points);
-  const low = graph.node("Sub", [at, leftTop!]);
-  const high = graph.node("Add", [at, rightBottom!]);
+  const low = graph.node("Sub", [centres, leftTop!]);
+  const high = graph.node("Add", [centres, rightBottom!]);
   const centre = graph.node("Mul", [graph.node("Add", [low, high]), graph.floats("half", [1], Float32Array.of(0.5))]);
   return graph.node("Concat", [centre, graph.node("Sub", [high, low]), graph.node("Sigmoid", [cls])], { axis: 1 });
+}
+
+/** The cells' centres [1, 2, anchors] and strides [1, 1, anchors], both in pixels, from the levels' own sizes. */
+function anchors(graph: OnnxGraph, levels: readonly { cls: Value }[]): { centres: string; stride: string } {
+  const one = graph.floats("one_cell", [1], Float32Array.of(1));
+  const half = graph.floats("half_cell", [1], Float32Array.of(0.5));
+  const ahead = graph.ints("one_one", [1, 1]);
+  const [from, to] = [graph.ints("shape_from", [2]), graph.ints("shape_to", [4])];
+  const axis = (name: string, number: number) => graph.integers(name, [], Int32Array.of(number));
+  const [rows, columns] = [axis("axis_of_rows", 2), axis("axis_of_columns", 3)];
+  const perLevel = levels.map(({ cls }, i) => {
+    const stride = graph.floats(`stride_${i}`, [1], Float32Array.of(strides[i]!));
+    const size = graph.node("Concat", [ahead, graph.node("Slice", [graph.node("Shape", [cls.name]), from, to])], { axis: 0 });
+    const ones = graph.node("Add", [graph.node("ConstantOfShape", [size]), one]); // [1, 1, height, width]
+    // The running sum of ones counts cells: 1, 2, 3 …; a centre is half a cell before.
+    const along = (way: string) => graph.node("Mul", [graph.node("Sub", [graph.node("CumSum", [ones, way]), half]), stride]);
+    const flatten = (value: string, name: string, channels: number) => graph.node("Reshape", [value, graph.ints(`${name}_${i}_shape`, [1, channels, -1])]);
+    return {
+      centres: flatten(graph.node("Concat", [along(columns), along(rows)], { axis: 1 }), "centres", 2),
+      stride: flatten(graph.node("Mul", [ones, stride]), "strides", 1),
+    };
+  });
+  const joined = (part: "centres" | "stride") =>
+    graph.node(
+      "Concat",
+      perLevel.map((level) => level[part]),
+      { axis: 2 },
+    );
+  return { centres: joined("centres"), stride: joined("stride") };
 }
