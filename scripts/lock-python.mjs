@@ -15,6 +15,8 @@ const locks = {
   "airflow-2.11": ["--python-version", "3.10", "--exclude-newer", "2025-06-30T00:00:00Z"],
   "airflow-3.4": ["--python-version", "3.11", "--prerelease", "allow"],
   bootstrap: ["--no-deps"],
+  // Only for bench/serve.ts.
+  "bench-serving": ["--python-version", "3.11"],
   zig: ["--no-deps"],
   // Unpacked, never installed: only its shared libraries are used.
   tensorflow: ["--no-deps", "--python-version", "3.11"],

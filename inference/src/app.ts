@@ -1,73 +1,86 @@
 import { createRequire } from "node:module";
 import path from "node:path";
-import express, { type ErrorRequestHandler, type Express } from "express";
-import multer, { MulterError } from "multer";
+import { fileURLToPath } from "node:url";
+import express, { type Express } from "express";
 import type { Logger } from "pino";
+import type { Feedback } from "./feedback/feedback.ts";
+import { requireKey } from "./http/access.ts";
+import { ApiError } from "./http/api-error.ts";
+import { answerFailures } from "./http/failures.ts";
+import type { ServiceMetrics } from "./http/metrics.ts";
 import { openApiDocument } from "./http/openapi.ts";
-import { ApiError, predictHandler } from "./http/predict.ts";
+import { predictHandler, refuseWhenFull } from "./http/predict.ts";
+import { requestLog } from "./http/request-log.ts";
+import { tensorRoutes } from "./http/tensor-routes.ts";
+import { uploadPictures } from "./http/upload.ts";
 import type { ModelHost } from "./model/model-host.ts";
 
-/** The most bytes of a picture. */
-export const maxFileBytes = 32 * 1024 * 1024;
+const serviceVersion = "0.1.0";
 
-export const serviceVersion = "0.1.0";
+export interface AppParts {
+  readonly host: ModelHost;
+  readonly log: Logger;
+  readonly metrics: ServiceMetrics;
+  readonly apiKey?: string | undefined;
+  readonly feedback?: Feedback | undefined;
+  /** Whether the service is stopping: it still answers, and is no longer ready. */
+  readonly isDraining?: () => boolean;
+}
+
+/** Scripts, styles and pictures of this origin alone; what the page makes itself are pictures in memory. */
+const pagePolicy =
+  "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /** The service without a port: `main.ts` listens, and tests call it. */
-export function inferenceApp(host: ModelHost, log: Logger): Express {
+export function inferenceApp({ host, log, metrics, apiKey, feedback, isDraining = () => false }: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
-  app.use((_req, res, next) => {
-    res.set({ "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY" });
+  app.disable("etag");
+  app.use(requestLog(log), metrics.middleware, (_req, res, next) => {
+    res.set({ "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer" });
+    if (isDraining()) res.set("Connection", "close");
     next();
   });
-  const upload = multer({ storage: multer.memoryStorage(), limits: { fileSize: maxFileBytes, files: 1, fields: 10, fieldSize: 4096, parts: 12 } });
 
-  app.post("/predict", upload.single("file"), predictHandler(host));
   app.get("/healthz", (_req, res) => void res.json({ status: "ok" }));
   app.get("/readyz", (_req, res) => {
     const { model, problem } = host.status;
-    res.status(model ? 200 : 503).json({ ready: model !== undefined, ...(model ? { model } : {}), ...(problem ? { problem } : {}) });
+    const ready = model !== undefined && !isDraining();
+    const why = isDraining() ? "the service is stopping" : problem;
+    res.status(ready ? 200 : 503).json({ ready, ...(model ? { model } : {}), ...(why ? { problem: why } : {}) });
   });
   app.get("/openapi.json", (_req, res) => void res.json(openApiDocument(serviceVersion)));
-  app.get("/", (_req, res) => res.redirect("/docs"));
+  const key = requireKey(apiKey);
+  app.get("/labels", key, (_req, res) => void res.json({ labels: host.current?.manifest.labels ?? [] }));
+  app.post("/predict", key, refuseWhenFull(host), uploadPictures(), predictHandler(host, metrics, feedback));
+  app.get("/metrics", key, async (_req, res) => void res.type(metrics.registry.contentType).send(await metrics.registry.metrics()));
+  app.use("/v2", protectedTensors(key, host));
 
+  const page = express.static(fileURLToPath(new URL("./page/", import.meta.url)), {
+    setHeaders: (res) => void res.setHeader("Content-Security-Policy", pagePolicy),
+  });
   // Swagger UI from its package: it works without the internet.
   const swagger = path.dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
   app.get(["/docs", "/docs/"], (req, res) => void (req.path === "/docs" ? res.redirect("/docs/") : res.type("html").send(docsPage)));
   app.get("/docs/start.js", (_req, res) => void res.type("js").send('SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui" });'));
   app.use("/docs", express.static(swagger, { index: false }));
+  app.use(page);
 
-  app.use((_req, _res, next) => next(new ApiError(404, "not_found", "there is nothing here: see /docs")));
-  app.use(errors(log));
+  app.use((req) => {
+    throw new ApiError(404, "not_found", `there is no ${req.method} ${req.path.slice(0, 200)}: see /docs`);
+  });
+  app.use(answerFailures(metrics));
   return app;
+}
+
+/** The Open Inference Protocol; its health stays open to probes where the service has a key. */
+function protectedTensors(key: express.RequestHandler, host: ModelHost): express.Router {
+  const router = express.Router();
+  router.use((req, res, next) => void (req.path === "/" || req.path.startsWith("/health/") ? next() : key(req, res, next)));
+  router.use(tensorRoutes(host, { name: "airloom", version: serviceVersion }));
+  return router;
 }
 
 const docsPage = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Airloom inference</title><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
 <body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>`;
-
-function errors(log: Logger): ErrorRequestHandler {
-  return (error: unknown, req, res, next) => {
-    if (res.headersSent) return next(error);
-    const known = toApiError(error);
-    if (!known) log.error({ err: error, path: req.path }, "request failed");
-    const { status, code, message, headers } = known ?? new ApiError(500, "internal", "something went wrong here; the service's log says what");
-    res.status(status).set(headers).json({ error: { code, message } });
-  };
-}
-
-function toApiError(error: unknown): ApiError | undefined {
-  if (error instanceof ApiError) return error;
-  if (error instanceof MulterError) {
-    if (error.code === "LIMIT_FILE_SIZE") return new ApiError(413, "too_large", `the file is larger than ${maxFileBytes / 1024 / 1024} MiB`);
-    if (error.code === "LIMIT_UNEXPECTED_FILE")
-      return new ApiError(400, "unexpected_file", `send one file, in a field named "file"; this one came in "${error.field ?? "?"}"`);
-    return new ApiError(400, "bad_form", error.message);
-  }
-  const { status } = error as { status?: number };
-  if (status && status >= 400 && status < 500) return new ApiError(status, "bad_request", (error as Error).message);
-  // busboy's complaints about a broken multipart body carry no code of their own.
-  if (error instanceof Error && /multipart|boundary|unexpected end of form|malformed part/i.test(error.message))
-    return new ApiError(400, "bad_form", `the multipart body is broken: ${error.message}`);
-  return undefined;
-}

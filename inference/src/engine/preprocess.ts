@@ -1,5 +1,9 @@
-import { letterbox, type Letterbox, padGrey } from "@airloom/yolo/boxes/letterbox.ts";
+import { type Frame, padGrey } from "@airloom/yolo/boxes/letterbox.ts";
 import sharp from "sharp";
+
+// One thread a picture and nothing kept: the service computes many pictures at once, and each only once.
+sharp.concurrency(1);
+sharp.cache(false);
 
 /** Pictures that would decode to more pixels are refused before they are. */
 export const maxInputPixels = 50_000_000;
@@ -7,56 +11,60 @@ export const maxInputPixels = 50_000_000;
 /** Formats that are decoded; others that sharp knows (SVG, GIF, TIFF …) are refused. */
 const formats = ["jpeg", "png", "webp"];
 
+/** A picture that takes longer than this to decode is refused. */
+const decodeTimeoutS = 20;
+
 /** What was sent is not a picture that can be used. The message is for the client. */
 export class BadImageError extends Error {
   override readonly name = "BadImageError";
 }
 
-/** A picture as a model takes it. */
+/** A picture, scaled to its place in a model's input. */
 export interface Prepared {
-  /** [1, 3, side, side] float32 RGB in 0 … 1. */
-  readonly values: Float32Array;
-  readonly at: Letterbox;
-  /** Pixels as a person sees the picture (EXIF applied). */
+  /** RGB bytes of the scaled picture, rows from the top: `frame.at.width` × `frame.at.height` × 3. */
+  readonly pixels: Buffer;
+  readonly frame: Frame;
+  /** Pixels of the original, as a person sees it (EXIF applied). */
   readonly width: number;
   readonly height: number;
 }
 
-/** Decodes a picture and centres it on a grey square of `side` pixels. */
-export async function prepare(data: Buffer, side: number): Promise<Prepared> {
+/** Decodes a picture, turned as a person sees it, at the size that `frameOf` gives it. */
+export async function prepare(data: Buffer, frameOf: (width: number, height: number) => Frame): Promise<Prepared> {
   try {
-    const image = sharp(data, { limitInputPixels: maxInputPixels, failOn: "truncated" });
-    const { format, autoOrient, pages } = await image.metadata();
+    const image = sharp(data, { limitInputPixels: maxInputPixels, failOn: "truncated" }).timeout({ seconds: decodeTimeoutS });
+    const { format, autoOrient, pages, hasAlpha, space } = await image.metadata();
     if (!formats.includes(format)) throw new BadImageError(`the file is ${format}; send JPEG, PNG or WebP`);
     if ((pages ?? 1) > 1) throw new BadImageError("the file is an animation; send a single picture");
     const { width, height } = autoOrient;
-    const at = letterbox(width, height, side);
-    const { data: pixels } = await image
-      .autoOrient()
-      .flatten({ background: "#727272" })
-      .toColourspace("srgb")
-      .removeAlpha()
-      .resize(at.width, at.height, { fit: "fill" })
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return { values: toPlanes(pixels, at, side), at, width, height };
+    const frame = frameOf(width, height);
+    image.autoOrient();
+    // Most pictures are plain sRGB: what they do not need is left out.
+    if (hasAlpha) image.flatten({ background: `rgb(${padGrey}, ${padGrey}, ${padGrey})` });
+    if (space !== "srgb") image.toColourspace("srgb");
+    const { data: pixels, info } = await image.resize(frame.at.width, frame.at.height, { fit: "fill" }).raw().toBuffer({ resolveWithObject: true });
+    if (info.channels !== 3) throw new BadImageError(`the picture has ${info.channels} channels where 3 are expected`);
+    return { pixels, frame, width, height };
   } catch (error) {
     if (error instanceof BadImageError) throw error;
     throw new BadImageError(`the file cannot be decoded as a picture: ${(error as Error).message.split("\n")[0]}`, { cause: error });
   }
 }
 
-function toPlanes(pixels: Buffer, { left, top, width, height }: Letterbox, side: number): Float32Array {
-  const plane = side * side;
-  const values = new Float32Array(3 * plane).fill(padGrey / 255);
-  for (let y = 0; y < height; y++) {
-    let from = y * width * 3;
-    let to = (y + top) * side + left;
-    for (let x = 0; x < width; x++, to++, from += 3) {
-      values[to] = pixels[from]! / 255;
-      values[plane + to] = pixels[from + 1]! / 255;
-      values[2 * plane + to] = pixels[from + 2]! / 255;
+const shares = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
+
+/** Writes a picture on grey into `values` [3, height, width] float32 RGB in 0 … 1. */
+export function fillPlanes(values: Float32Array, { pixels, frame }: Prepared): void {
+  const { at, width } = frame;
+  const plane = width * frame.height;
+  if (at.width * at.height < plane) values.fill(padGrey / 255);
+  const [red, green, blue] = [0, 1, 2].map((channel) => values.subarray(channel * plane, (channel + 1) * plane)) as [Float32Array, Float32Array, Float32Array];
+  for (let y = 0, from = 0; y < at.height; y++) {
+    let to = (y + at.top) * width + at.left;
+    for (const end = to + at.width; to < end; to++, from += 3) {
+      red[to] = shares[pixels[from]!]!;
+      green[to] = shares[pixels[from + 1]!]!;
+      blue[to] = shares[pixels[from + 2]!]!;
     }
   }
-  return values;
 }

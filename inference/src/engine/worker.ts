@@ -1,49 +1,118 @@
 // A model's own process: everything that computes happens here, so that the service always answers.
+import { Detector, type Ready } from "./detector.ts";
+import { drawDetections } from "./draw.ts";
+import type { DetectJob, DetectResult, FromWorker, Job, LoadMessage, TensorJob, ToWorker } from "./messages.ts";
 import { BadImageError } from "./preprocess.ts";
-import { Detector, type Found } from "./detector.ts";
+import { answerTensorCall, BadCallError } from "./tensor-call.ts";
 
-export interface WorkerJob {
-  readonly onnx: Uint8Array;
-  readonly labels: readonly string[];
-  readonly side: number;
-  readonly threads: number;
-}
-
-export interface DetectRequest {
+interface Entry<J extends Job = Job> {
   readonly id: number;
-  readonly image: Uint8Array;
-  readonly minScore: number;
-  readonly maxIou: number;
-  readonly maxDetections: number;
+  readonly job: J;
 }
 
-export type WorkerMessage =
-  | { readonly kind: "ready" }
-  | { readonly kind: "unfit"; readonly message: string }
-  | { readonly kind: "found"; readonly id: number; readonly found: Found }
-  | { readonly kind: "bad-image" | "failed"; readonly id: number; readonly message: string };
+const send = (message: FromWorker) => void process.send!(message);
+const bytesOf = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
-const send = (message: WorkerMessage) => void process.send!(message);
-let detector: Detector | undefined;
-let queue: Promise<void> = Promise.resolve();
+/** Jobs that are not answered yet; true for one whose client has gone away. */
+const open = new Map<number, { cancelled: boolean }>();
+let loaded: { detector: Detector; labels: readonly string[] } | undefined;
+/** The network is one at a time; the pictures of the next batch are decoded meanwhile. */
+let network: Promise<void> = Promise.resolve();
 
-async function answer({ id, image, ...options }: DetectRequest): Promise<void> {
+async function load({ onnx, maxBatch, ...options }: LoadMessage): Promise<void> {
   try {
-    send({ kind: "found", id, found: await detector!.detect(Buffer.from(image), options) });
+    const detector = await Detector.load(onnx, options);
+    loaded = { detector, labels: options.labels };
+    send({ kind: "ready", batch: await detector.bestBatch(maxBatch) });
   } catch (error) {
-    send({ kind: error instanceof BadImageError ? "bad-image" : "failed", id, message: (error as Error).message });
+    send({ kind: "unfit", message: (error as Error).message });
   }
 }
 
-process.on("message", (message: WorkerJob | DetectRequest) => {
-  if ("id" in message) queue = queue.then(() => answer(message));
-  else
-    Detector.load(message.onnx, message).then(
-      (loaded) => {
-        detector = loaded;
-        send({ kind: "ready" });
-      },
-      (error: unknown) => send({ kind: "unfit", message: (error as Error).message }),
+function fail(id: number, error: unknown): void {
+  const isClients = error instanceof BadImageError || error instanceof BadCallError;
+  send({ kind: "failed", id, message: (error as Error).message, isClients });
+}
+
+/** Nobody waits for the answer, but the pool counts it. */
+function refuseCancelled(id: number): void {
+  if (open.get(id)!.cancelled) throw new Error("the client has gone away");
+}
+
+/** Answers with what `work` gives, or why it failed. */
+async function answer<T>(id: number, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    fail(id, error);
+    return undefined;
+  }
+}
+
+async function detect(entries: readonly (Entry<DetectJob> & { readonly decoding: Promise<Ready> })[]): Promise<void> {
+  const { detector, labels } = loaded!;
+  const ready: { entry: Entry<DetectJob>; picture: Ready }[] = [];
+  for (const entry of entries) {
+    const picture = await answer(entry.id, async () => {
+      const decoded = await entry.decoding;
+      refuseCancelled(entry.id);
+      return decoded;
+    });
+    if (picture) ready.push({ entry, picture });
+  }
+  const found = await detector.detectReady(ready.map(({ picture }) => picture)).catch((error: unknown) => {
+    for (const { entry } of ready) fail(entry.id, error);
+    return undefined;
+  });
+  if (!found) return;
+  for (const [i, { entry }] of ready.entries()) {
+    const { image, draw } = entry.job;
+    const result = await answer(entry.id, async (): Promise<DetectResult> =>
+      draw ? { found: found[i]!, drawn: await drawDetections(bytesOf(image), found[i]!, labels) } : { found: found[i]! },
     );
+    if (result) send({ kind: "done", id: entry.id, result });
+  }
+}
+
+async function callTensor({ id, job }: Entry<TensorJob>): Promise<void> {
+  const result = await answer(id, async () => {
+    refuseCancelled(id);
+    return answerTensorCall(job, (images) => loaded!.detector.run(images));
+  });
+  if (result) send({ kind: "done", id, result });
+}
+
+function take(jobs: readonly Entry[]): void {
+  for (const { id } of jobs) open.set(id, { cancelled: false });
+  const pictures = jobs
+    .filter((entry): entry is Entry<DetectJob> => entry.job.kind === "detect")
+    .map((entry) => {
+      const decoding = loaded!.detector.ready(bytesOf(entry.job.image), entry.job.options);
+      // It is awaited when the network is free; until then its failure is nobody's.
+      decoding.catch(() => undefined);
+      return { ...entry, decoding };
+    });
+  const tensors = jobs.filter((entry): entry is Entry<TensorJob> => entry.job.kind === "tensor");
+  network = network.then(async () => {
+    if (pictures.length > 0) await detect(pictures);
+    for (const entry of tensors) await callTensor(entry);
+    for (const { id } of jobs) open.delete(id);
+  });
+}
+
+process.on("message", (message: ToWorker) => {
+  switch (message.kind) {
+    case "load":
+      void load(message);
+      break;
+    case "batch":
+      take(message.jobs);
+      break;
+    case "cancel": {
+      const job = open.get(message.id);
+      if (job) job.cancelled = true;
+      break;
+    }
+  }
 });
 process.on("disconnect", () => process.exit());

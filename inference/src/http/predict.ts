@@ -1,66 +1,94 @@
-import type { Request, Response } from "express";
-import { z } from "zod";
-import { BadImageError } from "../engine/preprocess.ts";
+import type { Request, RequestHandler, Response } from "express";
+import type { DetectResult } from "../engine/messages.ts";
+import type { ModelPool } from "../engine/model-pool.ts";
+import type { Feedback } from "../feedback/feedback.ts";
 import type { ModelHost } from "../model/model-host.ts";
+import { ApiError } from "./api-error.ts";
+import { defaultFormat, roboflowFormat } from "./formats.ts";
+import type { ServiceMetrics } from "./metrics.ts";
+import { classIndices, type PredictOptions, readOptions } from "./options.ts";
+import { logOf } from "./request-log.ts";
 
-/** An answer that is not a success. */
-export class ApiError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly headers: Readonly<Record<string, string>>;
-  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.headers = headers;
-  }
+/** The model of a request; throws where there is none. */
+export async function poolFor(host: ModelHost, spec: string | undefined): Promise<ModelPool> {
+  const pool = await host.pool(spec);
+  if (pool) return pool;
+  const why = host.status.problem ? ` (${host.status.problem})` : "";
+  throw new ApiError(503, "no_model", `there is no model yet${why}: trigger training_pipeline in Airflow; the model is served as soon as it is published`, {
+    "Retry-After": "30",
+  });
 }
 
-const share = (initial: number) => z.coerce.number().min(0).max(1).default(initial);
-const querySchema = z.object({ conf: share(0.25), iou: share(0.7), max_det: z.coerce.number().int().min(1).max(1000).default(300) });
-
-/** Pictures that wait for one model; beyond it the client is asked to come back. */
-const maxPending = 64;
-
-/** Answers `POST /predict`. */
-export function predictHandler(host: ModelHost) {
-  return async (req: Request, res: Response): Promise<void> => {
-    const query = querySchema.safeParse(req.query);
-    if (!query.success) throw new ApiError(422, "bad_query", z.prettifyError(query.error).replace(/\s*\n\s*/g, " "));
-    const file = req.file;
-    if (!file)
-      throw new ApiError(
-        400,
-        "no_file",
-        'the request has no file: send the picture as multipart/form-data in a field named "file", as in curl -F "file=@test.jpg"',
-      );
-    if (file.size === 0) throw new ApiError(400, "empty_file", "the file is empty");
-    const model = host.current;
-    if (!model) {
-      const why = host.status.problem ? ` (${host.status.problem})` : "";
-      throw new ApiError(503, "no_model", `there is no model yet${why}: trigger training_pipeline in Airflow; the model is served as soon as it is published`, {
-        "Retry-After": "30",
-      });
-    }
-    if (model.pending >= maxPending) throw new ApiError(429, "busy", `${maxPending} pictures wait already: try again in a second`, { "Retry-After": "1" });
-    const { conf, iou, max_det } = query.data;
-    try {
-      const found = await model.detect(file.buffer, { minScore: conf, maxIou: iou, maxDetections: max_det });
-      const { labels, name, version, sha256, runId, datasetCommit } = model.manifest;
-      const results = found.detections.map(({ box: [x1, y1, x2, y2], score, cls }) => ({
-        class: cls,
-        name: labels[cls]!,
-        confidence: round(score, 5),
-        box: { x1: round(x1, 2), y1: round(y1, 2), x2: round(x2, 2), y2: round(y2, 2) },
-      }));
-      const { preprocess, inference, postprocess } = found.speedMs;
-      const speed = { preprocess: round(preprocess, 2), inference: round(inference, 2), postprocess: round(postprocess, 2) };
-      res.json({ images: [{ shape: [found.height, found.width], results, speed }], metadata: { model: { name, version, sha256, runId, datasetCommit } } });
-    } catch (error) {
-      if (error instanceof BadImageError) throw new ApiError(415, "bad_image", error.message);
-      throw error;
-    }
+/** Refuses a request before its body is read, where its pictures would be refused in any case. */
+export function refuseWhenFull(host: ModelHost): RequestHandler {
+  return (req, _res, next) => {
+    readOptions(req.query);
+    if (host.current?.isFull) throw new ApiError(429, "busy", "too many pictures wait already: try again in a second", { "Retry-After": "1" });
+    next();
   };
 }
 
-const round = (value: number, digits: number) => Number(value.toFixed(digits));
+/** Aborts when the client goes away before it has its answer. */
+export function abandonment(res: Response): AbortSignal {
+  const controller = new AbortController();
+  res.once("close", () => {
+    if (!res.writableFinished) controller.abort(new ApiError(499, "gone", "the client has gone away"));
+  });
+  return controller.signal;
+}
+
+/** Answers `POST /predict`. */
+export function predictHandler(host: ModelHost, metrics: ServiceMetrics, feedback: Feedback | undefined) {
+  return async (req: Request, res: Response): Promise<void> => {
+    const options = readOptions(req.query, req.body as Record<string, unknown> | undefined);
+    const pictures = readPictures(req);
+    const wanted = req.accepts(["application/json", "image/jpeg"]);
+    if (!wanted) throw new ApiError(406, "not_acceptable", "answers are application/json or image/jpeg");
+    const draw = wanted === "image/jpeg";
+    if (draw && pictures.length > 1) throw new ApiError(400, "one_picture", `image/jpeg answers one picture, and ${pictures.length} came`);
+    const pool = await poolFor(host, options.model);
+    const results = await detectAll(pool, pictures, options, draw, abandonment(res));
+    for (const { found } of results) for (const [stage, ms] of Object.entries(found.speedMs)) metrics.stages.observe({ stage }, ms / 1000);
+    res.set("Vary", "Accept");
+    if (draw) res.type("image/jpeg").send(Buffer.from(results[0]!.drawn!));
+    else {
+      const found = results.map((result) => result.found);
+      res.json(options.format === "roboflow" ? roboflowFormat(found, pool.manifest) : defaultFormat(found, pool.manifest));
+    }
+    if (!feedback) return;
+    for (const [i, { found }] of results.entries()) if (await feedback.offer(pictures[i]!, found, pool.manifest, logOf(res))) metrics.feedback.inc();
+  };
+}
+
+function readPictures(req: Request): Buffer[] {
+  const files = (req.files ?? []) as Express.Multer.File[];
+  if (files.length === 0)
+    throw new ApiError(
+      400,
+      "no_file",
+      'the request has no file: send the picture as multipart/form-data in a field named "file", as in curl -F "file=@test.jpg"',
+    );
+  for (const { size, originalname } of files)
+    if (size === 0) throw new ApiError(400, "empty_file", `the file ${JSON.stringify(originalname.slice(0, 100))} is empty`);
+  return files.map(({ buffer }) => buffer);
+}
+
+/** Several pictures are answered together: where one fails, the others are given up. */
+async function detectAll(pool: ModelPool, pictures: readonly Buffer[], options: PredictOptions, draw: boolean, gone: AbortSignal): Promise<DetectResult[]> {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([gone, failed.signal]);
+  const { labels } = pool.manifest;
+  const how = {
+    minScore: options.conf,
+    maxIou: options.iou,
+    maxDetections: options.max_det,
+    side: options.imgsz,
+    classes: classIndices(options.classes, labels),
+  };
+  try {
+    return await Promise.all(pictures.map((image) => pool.detect({ image, options: how, draw }, signal)));
+  } catch (error) {
+    failed.abort(error);
+    throw error;
+  }
+}

@@ -1,14 +1,17 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+
+/** A file beside the manifest: no path leads out of its folder. */
+const fileName = z.string().regex(/^\w[\w.-]*$/);
 
 /** What stands in `model/manifest.json`, which is written after the files it names. */
 export const manifestSchema = z.object({
   name: z.string().min(1),
   version: z.string().min(1),
   /** The ONNX file, in the manifest's folder. */
-  file: z.string().regex(/^[\w.-]+$/),
+  file: fileName,
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   labels: z.array(z.string()).min(1).max(10_000),
   /** Side of the model's square input, pixels. */
@@ -17,12 +20,43 @@ export const manifestSchema = z.object({
   datasetCommit: z.string(),
   metrics: z.record(z.string(), z.number()),
   createdAt: z.string(),
+  /** A picture in the manifest's folder, and what the model finds in it: tried before the model serves. */
+  canary: z
+    .object({
+      file: fileName,
+      detections: z.array(
+        z.object({ name: z.string(), confidence: z.number(), box: z.object({ x1: z.number(), y1: z.number(), x2: z.number(), y2: z.number() }) }),
+      ),
+    })
+    .optional(),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** A model file may have this many bytes. */
+/** A model file may have this many bytes, and a canary picture this many. */
 const maxModelBytes = 2 * 1024 ** 3;
+const maxCanaryBytes = 32 * 1024 ** 2;
+
+/** Where the models that were published before are kept, one folder each, under `model/`. */
+export const versionsFolder = "versions";
+
+/** A model as people name it. */
+export const specOf = ({ name, version }: Pick<Manifest, "name" | "version">): string => `${name}@${version}`;
+
+/** The folder of a version beneath `model/`. Names of models may have any characters; those of folders here do not. */
+export function versionFolder({ name, version }: Pick<Manifest, "name" | "version">): string {
+  return path.join(versionsFolder, `${encodeURIComponent(name)}@${encodeURIComponent(version)}`);
+}
+
+/** The manifests of the versions that are kept, newest first; folders without a readable one are passed over. */
+export async function listVersions(folder: string): Promise<Manifest[]> {
+  const names = await readdir(path.join(folder, versionsFolder)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  const manifests = await Promise.all(names.map((name) => tryReadManifest(path.join(folder, versionsFolder, name)).catch(() => undefined)));
+  return manifests.filter((manifest) => manifest !== undefined).toSorted((a, b) => b.createdAt.localeCompare(a.createdAt));
+}
 
 /** The manifest of a model folder; undefined where there is none; throws where it is not one. */
 export async function tryReadManifest(folder: string): Promise<Manifest | undefined> {
@@ -47,9 +81,19 @@ function tryParse(text: string): unknown {
 
 /** The model's bytes, once they have the manifest's hash. */
 export async function readModel(folder: string, { file, sha256 }: Manifest): Promise<Buffer> {
-  const data = await readFile(path.join(folder, file));
-  if (data.length > maxModelBytes) throw new Error(`${file} has ${data.length} bytes, and ${maxModelBytes} is the most`);
+  const data = await readAtMost(path.join(folder, file), maxModelBytes);
   const actual = createHash("sha256").update(data).digest("hex");
   if (actual !== sha256) throw new Error(`${file} has SHA-256 ${actual}, and its manifest says ${sha256}: it was changed, or is being replaced`);
   return data;
+}
+
+/** The canary picture's bytes; undefined where there is none. */
+export async function readCanary(folder: string, { canary }: Manifest): Promise<Buffer | undefined> {
+  return canary && readAtMost(path.join(folder, canary.file), maxCanaryBytes);
+}
+
+async function readAtMost(file: string, most: number): Promise<Buffer> {
+  const { size } = await stat(file);
+  if (size > most) throw new Error(`${file} has ${size} bytes, and ${most} is the most`);
+  return readFile(file);
 }

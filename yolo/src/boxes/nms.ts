@@ -6,6 +6,8 @@ export interface NmsOptions {
   /** Of two boxes of one class that overlap more than this, the less sure goes. */
   readonly maxIou: number;
   readonly maxDetections: number;
+  /** Classes that count; all where it is left out. */
+  readonly classes?: readonly number[] | undefined;
 }
 
 /** What validation keeps: everything that could count, as COCO's evaluation expects. */
@@ -33,19 +35,31 @@ export function suppress(candidates: readonly Detection[], { maxIou, maxDetectio
 /**
  * The detections in one picture's raw output.
  *
- * @param output [4 + classes, anchors] float32, row-major: cx, cy, w, h in pixels of the square, then a score for each class
+ * @param output [4 + classes, anchors] float32, row-major: cx, cy, w, h in pixels of the input, then a score for each class
  */
 export function detectionsOf(output: Float32Array, classes: number, options: NmsOptions): Detection[] {
   const anchors = output.length / (4 + classes);
-  const candidates: Detection[] = [];
+  // Places in `output`: with no lowest score there are hundreds of thousands, and most never become a box.
+  let places: number[] = [];
   for (let cls = 0; cls < classes; cls++) {
-    const row = (4 + cls) * anchors;
-    for (let a = 0; a < anchors; a++) {
-      const score = output[row + a]!;
-      if (!(score > options.minScore)) continue;
-      const [cx, cy, w, h] = [output[a]!, output[anchors + a]!, output[2 * anchors + a]!, output[3 * anchors + a]!];
-      candidates.push({ box: [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], score, cls });
-    }
+    if (options.classes && !options.classes.includes(cls)) continue;
+    const end = (5 + cls) * anchors;
+    for (let at = end - anchors; at < end; at++) if (output[at]! > options.minScore) places.push(at);
   }
+  if (places.length > maxCandidates) places = surest(output, places);
+  const candidates = places.map((at): Detection => {
+    const a = at % anchors;
+    const [cx, cy, w, h] = [output[a]!, output[anchors + a]!, output[2 * anchors + a]!, output[3 * anchors + a]!];
+    return { box: [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], score: output[at]!, cls: Math.floor(at / anchors) - 4 };
+  });
   return suppress(candidates, options);
+}
+
+/** The places of the surest candidates, `maxCandidates` of them; of equals the first. */
+function surest(output: Float32Array, places: readonly number[]): number[] {
+  const scores = Float32Array.from(places, (at) => output[at]!).sort();
+  const lowest = scores[scores.length - maxCandidates]!;
+  const above = places.filter((at) => output[at]! > lowest);
+  const equal = places.filter((at) => output[at]! === lowest);
+  return [...above, ...equal.slice(0, maxCandidates - above.length)].toSorted((a, b) => a - b);
 }
