@@ -10,10 +10,13 @@ COPY inference/package.json inference/
 RUN install -d -o 1000 -g 1000 /data
 
 FROM base AS inference
+# A font for the names on drawn boxes.
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --workspace=inference && npm cache clean --force \
  && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 node_modules/onnxruntime-node/bin/napi-v*/linux/arm64 \
  && mkdir -p node_modules/@airloom && ln -sfn ../../yolo node_modules/@airloom/yolo
 COPY yolo/src/boxes yolo/src/boxes
+COPY yolo/src/files/protobuf-reader.ts yolo/src/files/
 COPY inference/src inference/src
 ENV NODE_ENV=production MODEL_DIR=/data/model LISTEN_HOST=0.0.0.0 INFERENCE_PORT=8000
 USER 1000

@@ -16,6 +16,7 @@ export const createTask = task(
   async (input: { batchId: string; project: string; labels: readonly string[] }, context): Promise<LabelingTask> => {
     const { log } = context;
     const cvat = await connectCvat(context);
+    const { drawPredictions } = await import("./draw-predictions.ts");
     return withRegistry(async (registry, { storage }) => {
       try {
         const images = await registry.imagesOfBatch(input.batchId);
@@ -25,6 +26,8 @@ export const createTask = task(
         const before = await cvat.tryFindTask(projectId, name);
         if (before?.size === images.length) {
           log.info(`task ${before.id} "${name}" is there already`);
+          // A try that was ended between the images and their boxes; one that a person has begun to work on stays as it is.
+          if ((await cvat.annotations(before.id)).shapes.length === 0) await drawPredictions(cvat, storage, before.id);
           await registry.setCvatTask(input.batchId, before.id);
           return { id: before.id, images: images.length };
         }
@@ -37,6 +40,8 @@ export const createTask = task(
           bytes: image.bytes,
         }));
         await cvat.uploadImages(id, files);
+        const drawn = await drawPredictions(cvat, storage, id);
+        if (drawn > 0) log.info(`${drawn} boxes that a model saw are drawn already: they need a look`);
         await registry.setCvatTask(input.batchId, id);
         log.info(`${images.length} images wait to be labelled: ${cvat.taskUrl(id)}`);
         return { id, images: images.length };

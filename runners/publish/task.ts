@@ -8,7 +8,7 @@ interface PublishInput {
   readonly registered: { readonly name: string; readonly version: string };
   readonly trained: { readonly folder: string; readonly runId: string };
   readonly evaluation: { readonly map50: number; readonly map: number; readonly promote: boolean; readonly file: string; readonly reasons: readonly string[] };
-  readonly dataset: { readonly commit: string; readonly labels: readonly string[] };
+  readonly dataset: { readonly folder: string; readonly commit: string; readonly labels: readonly string[] };
   readonly imgsz: number;
 }
 
@@ -18,27 +18,45 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
     throw new Skip(
       `${input.registered.name} version ${input.registered.version} is registered but not published: ${input.evaluation.reasons.join("; ")}. The model before it keeps serving; force_publish in the conf publishes all the same.`,
     );
-  const { atomicWrite } = await import("@airloom/dataset-platform/store/atomic-write.ts");
+  const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
+  const { chooseCanary } = await import("./choose-canary.ts");
+  const { canaryFile, publishVersion } = await import("./model-folder.ts");
   const { model } = platformSettings();
-  const onnx = await readFile(path.join(input.trained.folder, input.evaluation.file));
+  const { trained, registered, evaluation, dataset, imgsz } = input;
+  const onnx = await readFile(path.join(trained.folder, evaluation.file));
   const sha256 = createHash("sha256").update(onnx).digest("hex");
+  const files = new Map<string, Uint8Array>();
+  // The full model is there in each case, for whoever looks for it under its name.
+  for (const name of ["best.pt", "best.safetensors", "best.onnx"]) files.set(name, await readFile(path.join(trained.folder, name)));
+  files.set(evaluation.file, onnx);
+
+  const { validation } = await readDataFile(dataset.folder);
+  const chosen = await chooseCanary(
+    onnx,
+    { labels: dataset.labels, side: imgsz },
+    validation.map(({ image }) => path.join(dataset.folder, image)),
+  );
+  const canary = chosen && (await canaryFile(chosen.image));
+  if (canary) files.set(canary.name, canary.data);
   const manifest = {
-    name: input.registered.name,
-    version: input.registered.version,
-    file: input.evaluation.file,
+    name: registered.name,
+    version: registered.version,
+    file: evaluation.file,
     sha256,
-    labels: input.dataset.labels,
-    imgsz: input.imgsz,
-    runId: input.trained.runId,
-    datasetCommit: input.dataset.commit,
-    metrics: { mAP50: input.evaluation.map50, "mAP50-95": input.evaluation.map },
+    labels: [...dataset.labels],
+    imgsz,
+    runId: trained.runId,
+    datasetCommit: dataset.commit,
+    metrics: { mAP50: evaluation.map50, "mAP50-95": evaluation.map },
     createdAt: new Date().toISOString(),
+    ...(chosen && canary ? { canary: { file: canary.name, detections: chosen.detections } } : {}),
   };
-  for (const name of ["best.pt", "best.safetensors"]) await atomicWrite(path.join(model, name), await readFile(path.join(input.trained.folder, name)));
-  // The full one is there as well, for whoever looks for it under its name; the served one comes last.
-  if (input.evaluation.file !== "best.onnx") await atomicWrite(path.join(model, "best.onnx"), await readFile(path.join(input.trained.folder, "best.onnx")));
-  await atomicWrite(path.join(model, input.evaluation.file), onnx);
-  await atomicWrite(path.join(model, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  await publishVersion(model, manifest, files);
   log.info(`${manifest.name} version ${manifest.version} is in ${model}: the inference service takes it within seconds`);
+  log.info(
+    chosen
+      ? `its canary picture has ${chosen.detections.length} objects`
+      : "it has no canary picture: the model is sure of nothing in the pictures that were tried",
+  );
   return { sha256, folder: model };
 });

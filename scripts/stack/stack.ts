@@ -57,7 +57,7 @@ async function refuseTakenPorts({ host, ports }: StackSettings, parts: readonly 
 }
 
 function programsOf(part: PartName, settings: StackSettings): Program[] {
-  const { env, home, host, model, ports, root } = settings;
+  const { env, home, host, incoming, model, ports, root } = settings;
   const base = { PATH: env["PATH"], HOME: env["HOME"], LANG: env["LANG"], LISTEN_HOST: host };
   const node = (name: PartName, file: string, extra: Record<string, string | undefined>): Program => ({
     name,
@@ -76,7 +76,9 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
         }),
       ];
     case "inference":
-      return [node(part, "inference/src/main.ts", { INFERENCE_PORT: String(ports.inference), MODEL_DIR: model })];
+      return [
+        node(part, "inference/src/main.ts", { ...inferenceOptions(env), INFERENCE_PORT: String(ports.inference), MODEL_DIR: model, INCOMING_DIR: incoming }),
+      ];
     case "mlflow": {
       const folder = path.join(home, "mlflow");
       mkdirSync(folder, { recursive: true });
@@ -111,6 +113,11 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
         env: airflowEnvironment(settings),
       }));
   }
+}
+
+/** What `.env` says of the inference service. */
+function inferenceOptions(env: StackSettings["env"]): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => /^(INFERENCE|FEEDBACK)_/.test(name)));
 }
 
 const startTimeoutMs = 240_000;

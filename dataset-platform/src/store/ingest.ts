@@ -5,6 +5,7 @@ import sharp from "sharp";
 import type { Registry } from "../registry/registry.ts";
 import { atomicWrite, syncFolder } from "./atomic-write.ts";
 import { imagePath, type StorageLayout } from "./layout.ts";
+import { dropPredictions, takePredictions } from "./predictions.ts";
 
 /** The most bytes of one picture, and the most pixels it may decode to. */
 export const maxImageBytes = 64 * 1024 * 1024;
@@ -72,8 +73,10 @@ export async function ingest(options: IngestOptions): Promise<IngestReport> {
     });
     if (isNew) added.push(picture.sha256);
     else known.push(name);
+    await takePredictions(path.dirname(file), options.storage, picture.sha256);
     options.beforeWrite?.("remove");
     await rm(file, { force: true });
+    await dropPredictions(path.dirname(file), picture.sha256);
   }
   return { added, known, rejected };
 }

@@ -1,10 +1,6 @@
 import { type Frame, padGrey } from "@airloom/yolo/boxes/letterbox.ts";
 import sharp from "sharp";
 
-// One thread a picture and nothing kept: the service computes many pictures at once, and each only once.
-sharp.concurrency(1);
-sharp.cache(false);
-
 /** Pictures that would decode to more pixels are refused before they are. */
 export const maxInputPixels = 50_000_000;
 

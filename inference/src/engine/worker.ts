@@ -1,4 +1,5 @@
 // A model's own process: everything that computes happens here, so that the service always answers.
+import sharp from "sharp";
 import { Detector, type Ready } from "./detector.ts";
 import { drawDetections } from "./draw.ts";
 import type { DetectJob, DetectResult, FromWorker, Job, LoadMessage, TensorJob, ToWorker } from "./messages.ts";
@@ -9,6 +10,10 @@ interface Entry<J extends Job = Job> {
   readonly id: number;
   readonly job: J;
 }
+
+// One thread a picture and nothing kept: the service computes many pictures at once, and each only once.
+sharp.concurrency(1);
+sharp.cache(false);
 
 const send = (message: FromWorker) => void process.send!(message);
 const bytesOf = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
