@@ -22,8 +22,17 @@ export const poolOptions: PoolOptions = { workers: 1, threads: 1, maxWaiting: 64
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);
 
-/** An untrained model; its seed decides its numbers. */
-export const someOnnx = (seed: number) => Buffer.from(exportOnnx(config, layout, initialWeights(layout, seed), { side, labels }));
+/** An untrained model; its seed decides its numbers. It is sure of nothing, or, if it has to be, of half of everything. */
+export function someOnnx(seed: number, { sure = false } = {}): Buffer {
+  const weights = initialWeights(layout, seed);
+  if (sure) for (const level of ["p3", "p4", "p5"]) weights.parameters.fill(0, ...spanOf(`head.${level}.cls.out.bias`));
+  return Buffer.from(exportOnnx(config, layout, weights, { side, labels }));
+}
+
+function spanOf(name: string): [number, number] {
+  const { offset, length } = layout.slots.get(name)!;
+  return [offset, offset + length];
+}
 
 export function manifestOf(onnx: Uint8Array, more: Partial<Manifest> = {}): Manifest {
   return {

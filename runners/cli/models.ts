@@ -8,6 +8,9 @@ interface Options {
   readonly mlflow: string;
 }
 
+/** The roll-back itself is done when MLflow is told: a person waits. */
+const aliasAttempts = 2;
+
 async function list({ folder }: Options): Promise<void> {
   const current = await tryReadManifest(folder);
   const versions = await listVersions(folder);
@@ -24,7 +27,7 @@ async function rollback(spec: string | undefined, { folder, mlflow }: Options): 
   await serveVersion(folder, manifest);
   console.log(`${specOf(manifest)} is in ${folder}: the inference service takes it within seconds`);
   try {
-    await new MlflowClient(mlflow).setAlias(manifest.name, manifest.version, "champion");
+    await new MlflowClient(mlflow, aliasAttempts).setAlias(manifest.name, manifest.version, "champion");
     console.log(`in MLflow it is the champion again`);
   } catch (error) {
     console.error(`MLflow was not told, so its alias "champion" still names another version: ${(error as Error).message}`);
