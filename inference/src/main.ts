@@ -1,14 +1,17 @@
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { inferenceApp } from "./app.ts";
 import { Feedback } from "./feedback/feedback.ts";
+import { answerClientErrors } from "./http/client-errors.ts";
 import { serviceMetrics } from "./http/metrics.ts";
 import { ModelHost } from "./model/model-host.ts";
 import { readServiceSettings } from "./settings.ts";
 
 const lookEveryMs = 2000;
-/** A client that sends its picture drop by drop must not hold a connection for ever. */
-const requestTimeoutMs = 60_000;
-const headersTimeoutMs = 20_000;
+const mostHeadersMs = 20_000;
+/** How often connections that are over their time are looked for. */
+const checkEveryMs = 1000;
 /** Connections at once; more are closed as they come. */
 const maxConnections = 2000;
 
@@ -20,15 +23,23 @@ metrics.watch(host);
 let draining = false;
 const feedback = settings.feedback && new Feedback(settings.feedback);
 const app = inferenceApp({ host, log, metrics, apiKey: settings.apiKey, feedback, isDraining: () => draining });
-const server = app.listen(settings.port, settings.host, (error) => {
-  if (error) {
-    log.fatal({ err: error }, "cannot listen");
-    process.exit(1);
-  }
-  log.info(`the inference service listens on http://${settings.host}:${settings.port}`);
+const server = createServer(
+  {
+    requestTimeout: settings.requestTimeoutMs,
+    headersTimeout: Math.min(settings.requestTimeoutMs, mostHeadersMs),
+    connectionsCheckingInterval: checkEveryMs,
+  },
+  app as RequestListener,
+);
+answerClientErrors(server);
+server.once("error", (error) => {
+  log.fatal({ err: error }, "cannot listen");
+  process.exit(1);
 });
-server.requestTimeout = requestTimeoutMs;
-server.headersTimeout = headersTimeoutMs;
+server.listen(settings.port, settings.host, () => {
+  const { port } = server.address() as AddressInfo;
+  log.info(`the inference service listens on http://${settings.host}:${port}`);
+});
 server.maxConnections = maxConnections;
 void host.watch(lookEveryMs);
 

@@ -14,6 +14,8 @@ export interface ServiceSettings {
   readonly maxExtraModels: number;
   /** Undefined where no picture is sent back. */
   readonly feedback: FeedbackOptions | undefined;
+  /** How long a client may take to send its request: one that sends drop by drop must not hold a connection for ever. */
+  readonly requestTimeoutMs: number;
   /** How long requests may go on when the service is told to stop. */
   readonly drainMs: number;
   /** How long /readyz says no before new connections are refused, for balancers that need to notice. */
@@ -37,6 +39,7 @@ const schema = z.object({
   INFERENCE_BATCH_DELAY_MS: whole(0, 1000, 5),
   INFERENCE_DEADLINE_MS: whole(100, 600_000, 30_000),
   INFERENCE_EXTRA_MODELS: whole(0, 16, 2),
+  INFERENCE_REQUEST_TIMEOUT_MS: whole(100, 600_000, 60_000),
   INFERENCE_DRAIN_MS: whole(0, 600_000, 25_000),
   INFERENCE_DRAIN_GRACE_MS: whole(0, 60_000, 0),
   FEEDBACK_SHARE: share(0),
@@ -71,6 +74,7 @@ export function readServiceSettings(env: Readonly<Record<string, string | undefi
       given.FEEDBACK_SHARE > 0
         ? { folder: given.INCOMING_DIR, share: given.FEEDBACK_SHARE, below: given.FEEDBACK_BELOW, perDay: given.FEEDBACK_PER_DAY }
         : undefined,
+    requestTimeoutMs: given.INFERENCE_REQUEST_TIMEOUT_MS,
     drainMs: given.INFERENCE_DRAIN_MS,
     drainGraceMs: given.INFERENCE_DRAIN_GRACE_MS,
   };

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import type { AddressInfo, Server } from "node:net";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { initialWeights, layoutOf } from "@airloom/yolo/nn/parameters.ts";
@@ -9,6 +10,7 @@ import { pino } from "pino";
 import sharp from "sharp";
 import { type AppParts, inferenceApp } from "../src/app.ts";
 import type { PoolOptions } from "../src/engine/model-pool.ts";
+import { answerClientErrors } from "../src/http/client-errors.ts";
 import { serviceMetrics, type ServiceMetrics } from "../src/http/metrics.ts";
 import type { Manifest } from "../src/model/manifest.ts";
 import { ModelHost } from "../src/model/model-host.ts";
@@ -81,7 +83,8 @@ export async function startService(
   const host = new ModelHost(folder, { pool: { ...poolOptions, ...pool }, maxExtraModels, log: silent, events: metrics.hostEvents });
   metrics.watch(host);
   const server = await new Promise<Server>((resolve) => {
-    const listening: Server = inferenceApp({ log: silent, ...parts, host, metrics }).listen(0, "127.0.0.1", () => resolve(listening));
+    const listening = inferenceApp({ log: silent, ...parts, host, metrics }).listen(0, "127.0.0.1", () => resolve(listening));
+    answerClientErrors(listening);
   });
   return {
     folder,

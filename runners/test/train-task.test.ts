@@ -53,7 +53,8 @@ describe("the training task", () => {
     await writeFile(path.join(data, "data.json"), JSON.stringify(file));
   });
   after(async () => {
-    server?.kill("SIGKILL");
+    // The server has workers of its own.
+    if (server?.pid) process.kill(-server.pid, "SIGKILL");
     for (const name of ["STORAGE_DIR", "INCOMING_DIR", "MODEL_DIR", "MLFLOW_TRACKING_URI", "AIRLOOM_MLFLOW_PATIENCE_S"])
       if (outer[name] === undefined) delete process.env[name];
       else process.env[name] = outer[name];
@@ -96,6 +97,7 @@ describe("the training task", () => {
     const store = ["--backend-store-uri", `sqlite:///${root}/mlflow.db`, "--artifacts-destination", path.join(root, "artifacts")];
     server = spawn(mlflow, ["server", "--host", "127.0.0.1", "--port", String(port), "--workers", "1", ...store], {
       stdio: "ignore",
+      detached: true,
       env: { ...process.env, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false", MLFLOW_DISABLE_TELEMETRY: "true" },
     });
     const up = () =>

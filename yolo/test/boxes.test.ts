@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type BoxXyxy, fromYolo, iouOf, toYolo } from "../src/boxes/boxes.ts";
-import { applyLetterbox, letterbox, undoLetterbox } from "../src/boxes/letterbox.ts";
+import { seededRandom } from "../src/augment/random.ts";
+import { applyLetterbox, letterbox, rectangle, square, undoLetterbox } from "../src/boxes/letterbox.ts";
 import { detectionsOf, suppress } from "../src/boxes/nms.ts";
 
 describe("boxes", () => {
@@ -20,6 +21,15 @@ describe("boxes", () => {
 describe("letterbox", () => {
   it("by hand: 1280×960 in 640 is 640×480 with 80 px above", () => {
     assert.deepEqual(letterbox(1280, 960, 640), { scale: 0.5, left: 0, top: 80, width: 640, height: 480 });
+  });
+
+  it("by hand: the smallest rectangle and the square of the same pictures", () => {
+    const at = { scale: 0.5, left: 0, top: 0, width: 640, height: 480 };
+    assert.deepEqual(rectangle(1280, 960, 640, 32), { at, width: 640, height: 480 });
+    assert.deepEqual(square(1280, 960, 640, 640), { at: { ...at, top: 80 }, width: 640, height: 640 });
+    // 500 × 300 at 100: 100 × 60 in 128 × 64; in a square that may only be 64, 64 × 38.
+    assert.deepEqual(rectangle(500, 300, 100, 32), { at: { scale: 0.2, left: 14, top: 2, width: 100, height: 60 }, width: 128, height: 64 });
+    assert.deepEqual(square(500, 300, 100, 64), { at: { scale: 0.128, left: 0, top: 13, width: 64, height: 38 }, width: 64, height: 64 });
   });
 
   it("is undone to the pixel's fraction for any picture and box (property)", () => {
@@ -60,6 +70,36 @@ describe("NMS", () => {
         for (const dropped of all.filter((one) => !kept.includes(one)))
           assert.ok(kept.some((one) => one.cls === dropped.cls && one.score >= dropped.score && iouOf(one.box, dropped.box) > 0.5));
       }),
+    );
+  });
+
+  it("compares the surest of a great many, and drops only less sure ones", () => {
+    const random = seededRandom(3);
+    const anchors = 5000;
+    const output = new Float32Array(5 * anchors);
+    for (let a = 0; a < anchors; a++) {
+      // None overlaps another, so that all that are compared are kept.
+      output[a] = a * 20;
+      output[anchors + a] = 5;
+      output[2 * anchors + a] = 10;
+      output[3 * anchors + a] = 10;
+      output[4 * anchors + a] = random();
+    }
+    const kept = detectionsOf(output, 1, { minScore: 0, maxIou: 0.5, maxDetections: 10_000 });
+    const expected = [...output.subarray(4 * anchors)].toSorted((a, b) => b - a).slice(0, 3000);
+    assert.deepEqual(
+      kept.map(({ score }) => score),
+      expected,
+    );
+  });
+
+  it("keeps only the classes that are asked for", () => {
+    // One anchor, three classes.
+    const output = Float32Array.of(5, 5, 10, 10, 0.9, 0.8, 0.7);
+    const kept = detectionsOf(output, 3, { minScore: 0.1, maxIou: 0.5, maxDetections: 9, classes: [0, 2] });
+    assert.deepEqual(
+      kept.map(({ cls }) => cls),
+      [0, 2],
     );
   });
 

@@ -14,6 +14,7 @@ const errors: Readonly<Record<number, string>> = {
   415: "A file is no picture that can be used.",
   422: "A parameter is not right.",
   429: "Too many pictures wait; come back after Retry-After seconds.",
+  431: "The address and the headers are larger than 16 KiB.",
   500: "Something went wrong in the service; its log says what.",
   503: "There is no model yet, or no worker came to it in time.",
 };
@@ -119,7 +120,7 @@ export function openApiDocument(version: string) {
                 "image/jpeg": {},
               },
             },
-            ...failing(400, 401, 404, 406, 413, 415, 422, 429, 500, 503),
+            ...failing(400, 401, 404, 406, 413, 415, 422, 429, 431, 500, 503),
           },
           ...keyed,
         },

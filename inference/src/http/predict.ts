@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Request, RequestHandler, Response } from "express";
 import type { DetectResult } from "../engine/messages.ts";
 import type { ModelPool } from "../engine/model-pool.ts";
@@ -77,6 +78,8 @@ function readPictures(req: Request): Buffer[] {
 async function detectAll(pool: ModelPool, pictures: readonly Buffer[], options: PredictOptions, draw: boolean, gone: AbortSignal): Promise<DetectResult[]> {
   const failed = new AbortController();
   const signal = AbortSignal.any([gone, failed.signal]);
+  // Each picture listens.
+  setMaxListeners(pictures.length, signal);
   const { labels } = pool.manifest;
   const how = {
     minScore: options.conf,

@@ -1,4 +1,4 @@
-import type { RequestHandler } from "express";
+import type { Request, RequestHandler, Response } from "express";
 import multer, { type StorageEngine } from "multer";
 import { ApiError } from "./api-error.ts";
 
@@ -15,39 +15,47 @@ export const uploadLimits = {
 /** Bytes of pictures that the whole service holds at once. */
 const heldBytes = 512 * 1024 * 1024;
 
-/** A file in memory; the service never writes what was sent to a disk. */
+/** Files in memory; the service never writes what was sent to a disk. */
 class MemoryStorage implements StorageEngine {
   #held = 0;
+  /** Bytes of the requests that are not answered yet. */
+  readonly #requests = new WeakMap<object, { bytes: number; over: boolean }>();
 
-  /** Takes a file piece by piece; the request's end gives back what it held. */
-  _handleFile(
-    req: Parameters<StorageEngine["_handleFile"]>[0],
-    file: Express.Multer.File,
-    done: (error?: unknown, info?: Partial<Express.Multer.File>) => void,
-  ) {
+  /** What a request holds; its end gives it back. */
+  #heldBy(res: Response): { bytes: number; over: boolean } {
+    const known = this.#requests.get(res);
+    if (known) return known;
+    const own = { bytes: 0, over: false };
+    this.#requests.set(res, own);
+    res.once("close", () => this.#release(own));
+    return own;
+  }
+
+  #release(own: { bytes: number; over: boolean }): void {
+    this.#held -= own.bytes;
+    own.bytes = 0;
+    own.over = true;
+  }
+
+  /** Takes a file piece by piece, as long as there is room. */
+  _handleFile(req: Request, file: Express.Multer.File, done: (error?: unknown, info?: Partial<Express.Multer.File>) => void) {
+    const own = this.#heldBy(req.res!);
     const pieces: Buffer[] = [];
     let size = 0;
-    let over = false;
-    const release = () => {
-      this.#held -= size;
-      size = 0;
-      over = true;
-    };
-    req.res!.once("close", release);
     file.stream.on("data", (piece: Buffer) => {
-      if (over) return;
+      if (own.over) return;
       pieces.push(piece);
       size += piece.length;
+      own.bytes += piece.length;
       this.#held += piece.length;
       if (this.#held <= heldBytes) return;
-      release();
+      this.#release(own);
       pieces.length = 0;
-      file.stream.resume();
       done(new ApiError(429, "busy", "too many pictures are on their way: try again in a second", { "Retry-After": "1" }));
     });
     file.stream.once("error", (error: unknown) => done(error));
     file.stream.once("end", () => {
-      if (!over) done(undefined, { buffer: Buffer.concat(pieces), size });
+      if (!own.over) done(undefined, { buffer: Buffer.concat(pieces), size });
     });
   }
 

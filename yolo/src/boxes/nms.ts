@@ -57,9 +57,10 @@ export function detectionsOf(output: Float32Array, classes: number, options: Nms
 
 /** The places of the surest candidates, `maxCandidates` of them; of equals the first. */
 function surest(output: Float32Array, places: readonly number[]): number[] {
-  const scores = Float32Array.from(places, (at) => output[at]!).sort();
+  const scoreOf = (at: number) => output[at] ?? 0;
+  const scores = Float32Array.from(places, scoreOf).sort();
   const lowest = scores[scores.length - maxCandidates]!;
-  const above = places.filter((at) => output[at]! > lowest);
-  const equal = places.filter((at) => output[at]! === lowest);
+  const above = places.filter((at) => scoreOf(at) > lowest);
+  const equal = places.filter((at) => scoreOf(at) === lowest);
   return [...above, ...equal.slice(0, maxCandidates - above.length)].toSorted((a, b) => a - b);
 }
