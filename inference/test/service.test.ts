@@ -259,6 +259,28 @@ describe("the inference service", () => {
   });
 });
 
+describe("an inference service that has too much to do", () => {
+  let service: RunningService;
+  before(async () => {
+    service = await startService({}, { maxWaiting: 4 });
+    const onnx = someOnnx(1);
+    await writeModel(service.folder, onnx, manifestOf(onnx));
+    await service.host.refresh();
+  });
+  after(() => service.stop());
+
+  it("refuses what is too much, says when to come back, and answers the rest", async () => {
+    const picture = await photo("jpeg", 1500, 1500);
+    const answers = await Promise.all(Array.from({ length: 60 }, () => postPictures(service.url, [picture])));
+    const busy = answers.filter(({ status }) => status === 429);
+    assert.ok(busy.length > 0);
+    assert.ok(answers.every(({ status }) => status === 200 || status === 429));
+    assert.equal(busy[0]!.headers.get("retry-after"), "1");
+    assert.match(((await busy[0]!.json()) as Answer).error.message, /try again in a second/);
+    assert.equal((await postPictures(service.url, [picture])).status, 200);
+  }).timeout(30_000);
+});
+
 describe("an inference service with a key", () => {
   let service: RunningService;
   before(async () => {

@@ -234,7 +234,12 @@ describe("the whole loop", () => {
       [manifest["name"], manifest["version"], manifest["runId"], manifest["datasetCommit"]],
       ["YOLOv8_Demo", model_version.version, runId, await git("rev-parse", "HEAD")],
     );
-    assert.deepEqual((await readdir(settings.model)).toSorted(), ["best.onnx", "best.pt", "best.safetensors", "manifest.json"]);
+    // What the inference service tries before it serves the model, and what a roll-back would find.
+    const { file: canary, detections } = manifest["canary"] as { file: string; detections: unknown[] };
+    assert.ok(detections.length > 0);
+    const published = ["best.onnx", "best.pt", "best.safetensors", canary, "manifest.json"].toSorted();
+    assert.deepEqual((await readdir(settings.model)).toSorted(), [...published, "versions"]);
+    assert.deepEqual((await readdir(path.join(settings.model, "versions/YOLOv8_Demo@1"))).toSorted(), published);
   }).timeout(1_200_000);
 
   it("goes on with a training that was stopped, and registers a worse model without publishing it", async () => {

@@ -10,7 +10,7 @@ const escape = (text: string) => text.replace(/[<>&"']/g, (character) => `&#${ch
 /** The picture as JPEG with a frame and a name around each detection. */
 export async function drawDetections(image: Buffer, { width, height, detections }: Found, labels: readonly string[]): Promise<Buffer> {
   const line = Math.max(2, Math.round(Math.max(width, height) / 400));
-  const text = line * 6;
+  const text = line * 8;
   const marks = detections.map(({ box: [x1, y1, x2, y2], score, cls }) => {
     const colour = palette[cls % palette.length]!;
     const rect = `x="${x1.toFixed(1)}" y="${y1.toFixed(1)}" width="${(x2 - x1).toFixed(1)}" height="${(y2 - y1).toFixed(1)}" fill="none"`;

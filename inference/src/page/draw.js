@@ -17,7 +17,7 @@ export function draw(canvas, bitmap, detections, highlight) {
   if (!context) return;
   context.drawImage(bitmap, 0, 0);
   const line = Math.max(2, Math.round(Math.max(bitmap.width, bitmap.height) / 400));
-  context.font = `${line * 6}px sans-serif`;
+  context.font = `${line * 8}px sans-serif`;
   detections.forEach(({ name, class: cls, confidence, box: { x1, y1, x2, y2 } }, i) => {
     if (highlight >= 0 && i !== highlight) return;
     const colour = palette[cls % palette.length] ?? "#E69F00";
@@ -30,7 +30,7 @@ export function draw(canvas, bitmap, detections, highlight) {
       context.strokeRect(x1, y1, x2 - x1, y2 - y1);
     }
     const text = `${name} ${(confidence * 100).toFixed(0)} %`;
-    const y = Math.max(line * 6, y1 - line * 2);
+    const y = Math.max(line * 8, y1 - line * 2);
     context.strokeStyle = "black";
     context.lineWidth = line;
     context.strokeText(text, x1 + line, y);
