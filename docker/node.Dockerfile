@@ -16,7 +16,7 @@ RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --workspace=inferenc
  && rm -rf node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 node_modules/onnxruntime-node/bin/napi-v*/linux/arm64 \
  && mkdir -p node_modules/@airloom && ln -sfn ../../yolo node_modules/@airloom/yolo
 COPY yolo/src/boxes yolo/src/boxes
-COPY yolo/src/files/protobuf-reader.ts yolo/src/files/
+COPY yolo/src/files/protobuf.ts yolo/src/files/protobuf-reader.ts yolo/src/files/
 COPY inference/src inference/src
 ENV NODE_ENV=production MODEL_DIR=/data/model LISTEN_HOST=0.0.0.0 INFERENCE_PORT=8000
 USER 1000

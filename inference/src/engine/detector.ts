@@ -1,8 +1,9 @@
 import type { Detection } from "@airloom/yolo/boxes/boxes.ts";
-import { type Frame, rectangle, square, undoLetterbox } from "@airloom/yolo/boxes/letterbox.ts";
+import { type Frame, padGrey, rectangle, square, undoLetterbox } from "@airloom/yolo/boxes/letterbox.ts";
 import { detectionsOf, type NmsOptions } from "@airloom/yolo/boxes/nms.ts";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { fillPlanes, prepare, type Prepared } from "./preprocess.ts";
+import { withPixelInput } from "./pixel-input.ts";
+import { framed, prepare, type Prepared } from "./preprocess.ts";
 
 /** What was found in one picture, boxes in its own pixels as a person sees it, and how long each part took. */
 export interface Found {
@@ -41,28 +42,29 @@ const worthwhile = 0.9;
 
 /** A detection model in ONNX Runtime. */
 export class Detector {
+  readonly #onnx: Uint8Array;
+  readonly #options: DetectorOptions;
+  /** The model with pictures' bytes as its input. */
   readonly #session: InferenceSession;
-  readonly #classes: number;
-  readonly side: number;
+  /** The model as it is, for who brings tensors; made when the first does. */
+  #plain: Promise<InferenceSession> | undefined;
   /** The input's side where the model allows no other. */
   readonly #fixed: number | undefined;
-  /** The input of the last run, used again by the next of its size. */
-  #values = new Float32Array(0);
 
-  private constructor(session: InferenceSession, { labels, side }: DetectorOptions) {
+  private constructor(onnx: Uint8Array, options: DetectorOptions, session: InferenceSession, fixed: number | undefined) {
+    this.#onnx = onnx;
+    this.#options = options;
     this.#session = session;
-    this.#classes = labels.length;
-    this.side = side;
-    this.#fixed = fixedSide(session);
+    this.#fixed = fixed;
   }
 
   /** Loads a model and runs it once on grey, so that the first request finds it warm; throws where it does not fit. */
   static async load(onnx: Uint8Array, options: DetectorOptions): Promise<Detector> {
-    const { labels, side, threads } = options;
-    const session = await InferenceSession.create(onnx, { intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3 });
-    const detector = new Detector(session, options);
-    if (detector.#fixed !== undefined && detector.#fixed !== side)
-      throw new Error(`the model's input has ${detector.#fixed} pixels a side, and its manifest says ${side}: they do not fit`);
+    const { labels, side } = options;
+    const pixels = withPixelInput(onnx);
+    if (pixels.fixedSide !== undefined && pixels.fixedSide !== side)
+      throw new Error(`the model's input has ${pixels.fixedSide} pixels a side, and its manifest says ${side}: they do not fit`);
+    const detector = new Detector(onnx, options, await open(pixels.onnx, options), pixels.fixedSide);
     const { dims } = await detector.#grey(1);
     if (dims.length !== 3 || dims[1] !== 4 + labels.length)
       throw new Error(`the model's output is [${dims.join(", ")}], and ${labels.length} labels need [1, ${4 + labels.length}, anchors]: they do not fit`);
@@ -70,7 +72,7 @@ export class Detector {
   }
 
   /** Where a picture lies in the model's input: the smallest rectangle, or the square of a model that takes no other. */
-  frameOf(width: number, height: number, side = this.side): Frame {
+  frameOf(width: number, height: number, side = this.#options.side): Frame {
     return this.#fixed === undefined ? rectangle(width, height, side, stride) : square(width, height, side, this.#fixed);
   }
 
@@ -102,18 +104,16 @@ export class Detector {
 
   async #detectAlike(group: readonly Ready[]): Promise<Found[]> {
     const { width, height } = group[0]!.prepared.frame;
-    const size = 3 * width * height;
     const started = performance.now();
-    if (this.#values.length !== group.length * size) this.#values = new Float32Array(group.length * size);
-    group.forEach(({ prepared }, n) => fillPlanes(this.#values.subarray(n * size, (n + 1) * size), prepared));
+    const pixels = framed(group.map(({ prepared }) => prepared));
     const filled = performance.now();
-    const output = await this.run(new Tensor("float32", this.#values, [group.length, 3, height, width]));
+    const output = await this.#run(new Tensor("uint8", pixels, [group.length, height, width, 3]));
     const ran = performance.now();
     const length = output.data.length / group.length;
     return group.map(({ prepared, options, preprocessMs }, n) => {
       const from = performance.now();
       const values = (output.data as Float32Array).subarray(n * length, (n + 1) * length);
-      const detections = detectionsOf(values, this.#classes, options).map((each) => ({
+      const detections = detectionsOf(values, this.#options.labels.length, options).map((each) => ({
         ...each,
         box: undoLetterbox(each.box, prepared.frame.at, prepared.width, prepared.height),
       }));
@@ -126,16 +126,19 @@ export class Detector {
     });
   }
 
-  /** The raw output for a raw input: `images` [n, 3, height, width] → `output0` [n, 4 + classes, anchors]. */
+  async #run(pixels: Tensor): Promise<Tensor> {
+    return outputOf(await this.#session.run({ pixels }));
+  }
+
+  /** The raw output for a raw input: `images` [n, 3, height, width] float32 → `output0` [n, 4 + classes, anchors]. */
   async run(images: Tensor): Promise<Tensor> {
-    const { output0 } = await this.#session.run({ images });
-    if (!output0) throw new Error("the model has no output named output0");
-    return output0;
+    this.#plain ??= open(this.#onnx, this.#options);
+    return outputOf(await (await this.#plain).run({ images }));
   }
 
   async #grey(count: number): Promise<Tensor> {
-    const side = this.#fixed ?? this.side;
-    return this.run(new Tensor("float32", new Float32Array(count * 3 * side * side).fill(114 / 255), [count, 3, side, side]));
+    const side = this.#fixed ?? this.#options.side;
+    return this.#run(new Tensor("uint8", new Uint8Array(count * 3 * side * side).fill(padGrey), [count, side, side, 3]));
   }
 
   /** How many pictures to run at once, up to `most`: more than one only where that makes a picture cheaper, which is tried. */
@@ -160,16 +163,14 @@ export class Detector {
 
   async dispose(): Promise<void> {
     await this.#session.release();
+    await (await this.#plain)?.release();
   }
 }
 
-/** The side of a square input that is written into the model; undefined where height and width are free. */
-function fixedSide(session: InferenceSession): number | undefined {
-  const input = session.inputMetadata.find(({ name }) => name === "images");
-  if (!input?.isTensor) throw new Error('the model has no tensor "images" as its input');
-  const [, , height, width] = input.shape;
-  if (typeof height !== "number" && typeof width !== "number") return undefined;
-  if (typeof height !== "number" || height !== width)
-    throw new Error(`the model's input is [${input.shape.join(", ")}]: a square, or free sides, are expected`);
-  return height;
+const open = (onnx: Uint8Array, { threads }: DetectorOptions) =>
+  InferenceSession.create(onnx, { intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3 });
+
+function outputOf({ output0 }: InferenceSession.OnnxValueMapType): Tensor {
+  if (!output0) throw new Error("the model has no output named output0");
+  return output0;
 }

@@ -51,20 +51,16 @@ export async function prepare(data: Buffer, frameOf: (width: number, height: num
   }
 }
 
-const shares = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
-
-/** Writes a picture on grey into `values` [3, height, width] float32 RGB in 0 … 1. */
-export function fillPlanes(values: Float32Array, { pixels, frame }: Prepared): void {
-  const { at, width } = frame;
-  const plane = width * frame.height;
-  if (at.width * at.height < plane) values.fill(padGrey / 255);
-  const [red, green, blue] = [0, 1, 2].map((channel) => values.subarray(channel * plane, (channel + 1) * plane)) as [Float32Array, Float32Array, Float32Array];
-  for (let y = 0, from = 0; y < at.height; y++) {
-    let to = (y + at.top) * width + at.left;
-    for (const end = to + at.width; to < end; to++, from += 3) {
-      red[to] = shares[pixels[from]!]!;
-      green[to] = shares[pixels[from + 1]!]!;
-      blue[to] = shares[pixels[from + 2]!]!;
-    }
-  }
+/** Pictures of one input size on grey, as bytes [n, height, width, 3]; one that fills its input is not even copied. */
+export function framed(pictures: readonly Prepared[]): Uint8Array {
+  const { width, height } = pictures[0]!.frame;
+  const [first] = pictures;
+  const size = width * height * 3;
+  if (pictures.length === 1 && first!.pixels.length === size) return first!.pixels;
+  const bytes = new Uint8Array(pictures.length * size).fill(padGrey);
+  pictures.forEach(({ pixels, frame: { at } }, n) => {
+    const row = at.width * 3;
+    for (let y = 0; y < at.height; y++) bytes.set(pixels.subarray(y * row, (y + 1) * row), n * size + ((y + at.top) * width + at.left) * 3);
+  });
+  return bytes;
 }
