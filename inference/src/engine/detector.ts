@@ -1,9 +1,10 @@
 import type { Detection } from "@airloom/yolo/boxes/boxes.ts";
+import { framePixels } from "@airloom/yolo/boxes/frame-pixels.ts";
 import { type Frame, padGrey, rectangle, square, undoLetterbox } from "@airloom/yolo/boxes/letterbox.ts";
 import { detectionsOf, type NmsOptions } from "@airloom/yolo/boxes/nms.ts";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { withPixelInput } from "./pixel-input.ts";
-import { framed, prepare, type Prepared } from "./preprocess.ts";
+import { prepare, type Prepared } from "./preprocess.ts";
 
 /** What was found in one picture, boxes in its own pixels as a person sees it, and how long each part took. */
 export interface Found {
@@ -105,7 +106,8 @@ export class Detector {
   async #detectAlike(group: readonly Ready[]): Promise<Found[]> {
     const { width, height } = group[0]!.prepared.frame;
     const started = performance.now();
-    const pixels = framed(group.map(({ prepared }) => prepared));
+    const placed = group.map(({ prepared: { pixels: own, frame } }) => ({ ...frame.at, pixels: own }));
+    const pixels = framePixels(placed, width, height);
     const filled = performance.now();
     const output = await this.#run(new Tensor("uint8", pixels, [group.length, height, width, 3]));
     const ran = performance.now();

@@ -50,17 +50,3 @@ export async function prepare(data: Buffer, frameOf: (width: number, height: num
     throw new BadImageError(`the file cannot be decoded as a picture: ${(error as Error).message.split("\n")[0]}`, { cause: error });
   }
 }
-
-/** Pictures of one input size on grey, as bytes [n, height, width, 3]; one that fills its input is not even copied. */
-export function framed(pictures: readonly Prepared[]): Uint8Array {
-  const { width, height } = pictures[0]!.frame;
-  const [first] = pictures;
-  const size = width * height * 3;
-  if (pictures.length === 1 && first!.pixels.length === size) return first!.pixels;
-  const bytes = new Uint8Array(pictures.length * size).fill(padGrey);
-  pictures.forEach(({ pixels, frame: { at } }, n) => {
-    const row = at.width * 3;
-    for (let y = 0; y < at.height; y++) bytes.set(pixels.subarray(y * row, (y + 1) * row), n * size + ((y + at.top) * width + at.left) * 3);
-  });
-  return bytes;
-}

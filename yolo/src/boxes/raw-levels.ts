@@ -38,17 +38,25 @@ export function decodeLevels(levels: readonly RawLevel[], classes: number, minSc
 /** The box that a cell predicts, in the pixels of the network's input. */
 export function cellBox({ box, height, width }: RawLevel, cell: number, stride: number): BoxXyxy {
   const [x, y] = [((cell % width) + 0.5) * stride, (Math.floor(cell / width) + 0.5) * stride];
-  const side = (which: number) => distributionMean(box, which, cell, height * width) * stride;
-  return [x - side(0), y - side(1), x + side(2), y + side(3)];
+  const cells = height * width;
+  return [
+    x - distributionMean(box, 0, cell, cells) * stride,
+    y - distributionMean(box, 1, cell, cells) * stride,
+    x + distributionMean(box, 2, cell, cells) * stride,
+    y + distributionMean(box, 3, cell, cells) * stride,
+  ];
 }
 
 /** The mean of a side's distribution over the bins (arXiv 2006.04388, eq. 4), in strides. */
 function distributionMean(box: Float32Array, side: number, cell: number, cells: number): number {
+  const from = side * bins * cells + cell;
+  const to = from + bins * cells;
   let highest = -Infinity;
-  for (let b = 0; b < bins; b++) highest = Math.max(highest, box[(side * bins + b) * cells + cell]!);
-  let [sum, mean] = [0, 0];
-  for (let b = 0; b < bins; b++) {
-    const weight = Math.exp(box[(side * bins + b) * cells + cell]! - highest);
+  for (let at = from; at < to; at += cells) if (box[at]! > highest) highest = box[at]!;
+  let sum = 0;
+  let mean = 0;
+  for (let at = from, b = 0; at < to; at += cells, b++) {
+    const weight = Math.exp(box[at]! - highest);
     sum += weight;
     mean += weight * b;
   }

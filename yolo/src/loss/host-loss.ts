@@ -105,17 +105,17 @@ function distributionLossOf({ box, width, height }: RawLevel, cell: number, stri
   const [cx, cy] = [((cell % width) + 0.5) * stride, (Math.floor(cell / width) + 0.5) * stride];
   const sides = [cx - target[0], cy - target[1], target[2] - cx, target[3] - cy];
   let sum = 0;
-  sides.forEach((side, which) => {
-    const at = Math.min(Math.max(side / stride, 0), bins - 1 - 0.01);
-    const logit = (bin: number) => box[(which * bins + bin) * cells + cell]!;
+  for (let which = 0; which < 4; which++) {
+    const at = Math.min(Math.max(sides[which]! / stride, 0), bins - 1 - 0.01);
+    const first = which * bins * cells + cell;
     let highest = -Infinity;
-    for (let bin = 0; bin < bins; bin++) highest = Math.max(highest, logit(bin));
+    for (let bin = 0; bin < bins; bin++) highest = Math.max(highest, box[first + bin * cells]!);
     let total = 0;
-    for (let bin = 0; bin < bins; bin++) total += Math.exp(logit(bin) - highest);
+    for (let bin = 0; bin < bins; bin++) total += Math.exp(box[first + bin * cells]! - highest);
     const log = highest + Math.log(total);
     const low = Math.floor(at);
-    sum += (low + 1 - at) * (log - logit(low)) + (at - low) * (log - logit(low + 1));
-  });
+    sum += (low + 1 - at) * (log - box[first + low * cells]!) + (at - low) * (log - box[first + (low + 1) * cells]!);
+  }
   return sum / 4;
 }
 

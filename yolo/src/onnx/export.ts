@@ -38,12 +38,14 @@ export function exportOnnx(
 }
 
 /**
- * The model without its decoding, for validation: `images` [batch, 3, height, width], any multiples of 32 → `box3`, `cls3`
+ * The model without its decoding, for validation: `pixels` [batch, height, width, 3] uint8 RGB, any multiples of 32 → `box3`, `cls3`
  * … `cls5`: the levels' raw predictions [batch, 4 × bins or classes, height / stride, width / stride].
  */
 export function exportRawOnnx(config: ModelConfig, layout: Layout, weights: Weights): Uint8Array {
   const graph = new OnnxGraph();
-  const levels = yolov8(onnxLayers(graph, layout, weights), { name: "images", channels: 3 }, config);
+  const planes = graph.node("Cast", [graph.node("Transpose", ["pixels"], { perm: [0, 3, 1, 2] })], { to: 1 });
+  const images = graph.node("Mul", [planes, graph.floats("pixel_scale", [1], Float32Array.of(1 / 255))]);
+  const levels = yolov8(onnxLayers(graph, layout, weights), { name: images, channels: 3 }, config);
   const outputs = levels.flatMap(({ box, cls }, i) => {
     graph.rename(box.name, `box${i + 3}`);
     graph.rename(cls.name, `cls${i + 3}`);
@@ -52,7 +54,7 @@ export function exportRawOnnx(config: ModelConfig, layout: Layout, weights: Weig
       { name: `cls${i + 3}`, shape: ["batch", config.classes, `height${i + 3}`, `width${i + 3}`] },
     ];
   });
-  return graph.finish({ input: { name: "images", shape: ["batch", 3, "height", "width"] }, outputs, metadata: { producer: "airloom" } });
+  return graph.finish({ input: { name: "pixels", bytes: true, shape: ["batch", "height", "width", 3] }, outputs, metadata: { producer: "airloom" } });
 }
 
 /** Boxes from distributions (arXiv 2006.04388, eq. 4) and probabilities from logits, all levels side by side. */

@@ -72,13 +72,15 @@ export class OnnxGraph {
 
 export interface ValueInfo {
   readonly name: string;
+  /** 32-bit numbers where it is left out. */
+  readonly bytes?: true;
   readonly shape: readonly (number | string)[];
 }
 
-function valueInfo({ name, shape }: ValueInfo): MessageWriter {
+function valueInfo({ name, shape, bytes }: ValueInfo): MessageWriter {
   const dims = new MessageWriter();
   for (const side of shape) dims.message(1, typeof side === "number" ? new MessageWriter().int(1, side) : new MessageWriter().text(2, side));
-  const tensor = new MessageWriter().int(1, 1).message(2, dims);
+  const tensor = new MessageWriter().int(1, bytes ? 2 : 1).message(2, dims);
   return new MessageWriter().text(1, name).message(2, new MessageWriter().message(1, tensor));
 }
 

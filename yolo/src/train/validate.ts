@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Picture } from "../augment/sample.ts";
-import { padGrey } from "../boxes/letterbox.ts";
+import { framePixels } from "../boxes/frame-pixels.ts";
 import { suppress, validationNms } from "../boxes/nms.ts";
 import { decodeLevels, type RawLevel } from "../boxes/raw-levels.ts";
 import { addHostLoss, lossMeans, type LossSums } from "../loss/host-loss.ts";
@@ -95,7 +95,8 @@ export class Validator {
       left: Math.floor((width - picture.width) / 2),
       top: Math.floor((height - picture.height) / 2),
     }));
-    const outputs = await session.run({ images: new Tensor("float32", planes(framed, width, height), [pictures.length, 3, height, width]) });
+    const placed = framed.map(({ picture, left, top }) => ({ pixels: picture.pixels, width: picture.width, height: picture.height, left, top }));
+    const outputs = await session.run({ pixels: new Tensor("uint8", framePixels(placed, width, height), [pictures.length, height, width, 3]) });
     const raw = strides.map((_, i) => ({ box: outputs[`box${i + 3}`]!, cls: outputs[`cls${i + 3}`]! }));
     const losses: LossSums = { box: 0, cls: 0, dfl: 0, weight: 0 };
     framed.forEach((each, n) => {
@@ -114,22 +115,4 @@ export class Validator {
     });
     lossMeans(losses).forEach((loss, i) => (sums[i]! += loss));
   }
-}
-
-/** Pictures on grey as [n, 3, height, width] float32 RGB in 0 … 1. */
-function planes(framed: readonly Framed[], width: number, height: number): Float32Array {
-  const plane = width * height;
-  const values = new Float32Array(framed.length * 3 * plane).fill(padGrey / 255);
-  framed.forEach(({ picture, left, top }, n) => {
-    for (let y = 0; y < picture.height; y++) {
-      let from = y * picture.width * 3;
-      let to = n * 3 * plane + (y + top) * width + left;
-      for (let x = 0; x < picture.width; x++, to++) {
-        values[to] = picture.pixels[from++]! / 255;
-        values[to + plane] = picture.pixels[from++]! / 255;
-        values[to + 2 * plane] = picture.pixels[from++]! / 255;
-      }
-    }
-  });
-  return values;
 }
