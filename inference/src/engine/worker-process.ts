@@ -9,9 +9,8 @@ const loadTimeoutMs = 120_000;
 /** Computing may wait a moment; answering may not: the service's own process comes first where cores are scarce. */
 const niceness = 5;
 
-/** glibc keeps what it has freed, up to this: decoding asks for the same megabytes again and again. */
-const keptBytes = String(64 * 1024 * 1024);
-const allocation = { MALLOC_MMAP_THRESHOLD_: keptBytes, MALLOC_TRIM_THRESHOLD_: keptBytes };
+/** Decoding takes and frees megabytes on several threads: with an arena for each of them glibc keeps them all. */
+const allocation = { MALLOC_ARENA_MAX: "2" };
 
 type Answer = Extract<FromWorker, { kind: "done" | "failed" }>;
 

@@ -1,5 +1,4 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { Picture } from "../augment/sample.ts";
 import { framePixels } from "../boxes/frame-pixels.ts";
 import { suppress, validationNms } from "../boxes/nms.ts";
 import { decodeLevels, type RawLevel } from "../boxes/raw-levels.ts";
@@ -30,13 +29,6 @@ export interface ValidatorOptions {
 
 const coarsest = Math.max(...strides);
 const rounded = (length: number) => Math.ceil(length / coarsest) * coarsest;
-
-/** A picture, centred on the smallest grey rectangle that the network takes. */
-interface Framed {
-  readonly picture: Picture;
-  readonly left: number;
-  readonly top: number;
-}
 
 /**
  * Measures weights on a split. Pictures of one shape go together, each padded no further than the network needs
@@ -90,16 +82,16 @@ export class Validator {
   async #measure(session: InferenceSession, indices: readonly number[], evaluated: Evaluated[], sums: [number, number, number]): Promise<void> {
     const pictures = await Promise.all(indices.map((index) => this.#pictures.get(index)));
     const [width, height] = [rounded(pictures[0]!.width), rounded(pictures[0]!.height)];
-    const framed = pictures.map((picture) => ({
-      picture,
+    // Centred on the smallest grey rectangle that the network takes.
+    const placed = pictures.map((picture) => ({
+      ...picture,
       left: Math.floor((width - picture.width) / 2),
       top: Math.floor((height - picture.height) / 2),
     }));
-    const placed = framed.map(({ picture, left, top }) => ({ pixels: picture.pixels, width: picture.width, height: picture.height, left, top }));
     const outputs = await session.run({ pixels: new Tensor("uint8", framePixels(placed, width, height), [pictures.length, height, width, 3]) });
     const raw = strides.map((_, i) => ({ box: outputs[`box${i + 3}`]!, cls: outputs[`cls${i + 3}`]! }));
     const losses: LossSums = { box: 0, cls: 0, dfl: 0, weight: 0 };
-    framed.forEach((each, n) => {
+    placed.forEach(({ objects: known, left, top }, n) => {
       const levels = raw.map(({ box, cls }): RawLevel => {
         const [, , rows, columns] = box.dims as [number, number, number, number];
         const part = ({ data }: { data: unknown }, channels: number) =>
@@ -107,11 +99,10 @@ export class Validator {
         return { box: part(box, 4 * bins), cls: part(cls, this.#options.config.classes), height: rows, width: columns };
       });
       const found = suppress(decodeLevels(levels, this.#options.config.classes, validationNms.minScore), validationNms);
-      const { picture, left, top } = each;
-      const objects = picture.objects.map(({ box, cls }) => ({ cls, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] as const }));
+      const objects = known.map(({ box, cls }) => ({ cls, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] as const }));
       addHostLoss(losses, levels, this.#options.config.classes, objects);
       const detections = found.map(({ box, ...rest }) => ({ ...rest, box: [box[0] - left, box[1] - top, box[2] - left, box[3] - top] as const }));
-      evaluated[indices[n]!] = { objects: picture.objects, detections };
+      evaluated[indices[n]!] = { objects: known, detections };
     });
     lossMeans(losses).forEach((loss, i) => (sums[i]! += loss));
   }
