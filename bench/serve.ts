@@ -3,7 +3,8 @@
 //   node --import tsx bench/serve.ts [seconds of a run]
 //
 // One ONNX file (yolov8n, 640 px, three classes) and the same JPEGs (1280 × 960) for all. Needs scripts/python/bench-serving.lock in
-// .venv-bench (made here where it is missing). Each figure is the median of the rounds, in which everything has its turn.
+// .venv-bench (made here where it is missing). Each figure is the median of the rounds (of an even number
+// the higher of the middle two), in which everything has its turn.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -42,7 +43,7 @@ const folder = await mkdtemp(path.join(tmpdir(), "bench-serve-"));
 const pictures = path.join(folder, "pictures");
 await makePictures(pictures, 24);
 
-/** The model folders: the network in 32 bits with free sides, the same with a fixed square, and in 8 bits. */
+/** The model folders: the network in 32 and in 8 bits, with free sides. */
 async function makeModels(): Promise<Record<"full" | "int8", string>> {
   const config = { size: "n", classes: labels.length } as const;
   const layout = layoutOf(config);
@@ -132,7 +133,7 @@ async function load(mode: "closed" | "open", amount: number, forSeconds = second
   return JSON.parse(stdout) as LoadResult;
 }
 
-/** Runs a second of ONNX Runtime alone: a process a core, one thread each. */
+/** How many runs a second ONNX Runtime alone makes: a process a core, one thread each. */
 async function alone(model: string): Promise<number> {
   const args = ["--import", "tsx", path.join(root, "bench/serving/runtime-alone.ts"), path.join(model, "best.onnx"), String(side), String(seconds)];
   const all = await Promise.all(Array.from({ length: cores }, () => execa(process.execPath, args)));

@@ -130,5 +130,7 @@ describe("a pool of workers", () => {
     await some.retire();
     assert.equal((await Promise.allSettled(answers)).filter(({ status }) => status === "fulfilled").length, 30);
     await until(() => workerPids().length <= before);
+    // One that comes too late is told so, and does not wait for workers that are gone.
+    await assert.rejects(some.detect(job()), /just been replaced/);
   }).timeout(30_000);
 });

@@ -121,6 +121,8 @@ export class ModelPool {
 
   async #submit(job: Job, signal?: AbortSignal): Promise<JobResult> {
     signal?.throwIfAborted();
+    // A pool whose workers have ended would let the job wait until its deadline.
+    if (this.#retired && this.#workers.size === 0) throw new UnavailableError("the model has just been replaced");
     if (this.isFull) throw new BusyError(`${this.#options.maxWaiting} pictures wait already`);
     const id = this.#nextId++;
     return new Promise<JobResult>((resolve, reject) => {

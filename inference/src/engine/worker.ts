@@ -18,7 +18,7 @@ sharp.cache(false);
 const send = (message: FromWorker) => void process.send!(message);
 const bytesOf = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 
-/** Jobs that are not answered yet; true for one whose client has gone away. */
+/** Jobs that are not answered yet, and whether their clients have gone away. */
 const open = new Map<number, { cancelled: boolean }>();
 let loaded: { detector: Detector; labels: readonly string[] } | undefined;
 /** The network is one at a time; the pictures of the next batch are decoded meanwhile. */
