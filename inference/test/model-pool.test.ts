@@ -57,23 +57,18 @@ describe("a pool of workers", () => {
     const some = await start({ maxBatch: 1 });
     assert.equal(some.batchSize, 1);
     some.kill();
-    // Whether batches are worth it is tried; on this network of 64 pixels they may or may not be.
-    const many = await start({ maxBatch: 4, batchDelayMs: 200 });
+    const many = await start({ maxBatch: 4, batching: "always", batchDelayMs: 200 });
     batches.length = 0;
+    const answers = await Promise.all(Array.from({ length: 8 }, () => many.detect(job())));
+    assert.deepEqual(batches, [4, 4]);
+    assert.ok(answers.every(({ found }) => found.width === 120));
     const started = performance.now();
-    await Promise.all(Array.from({ length: 8 }, () => many.detect(job())));
-    if (many.batchSize === 4) {
-      assert.deepEqual(batches, [4, 4]);
-      const single = performance.now();
-      await many.detect(job());
-      const ms = performance.now() - single;
-      assert.ok(ms >= 195, `a lone picture waited ${ms} ms for others`);
-    } else
-      assert.deepEqual(
-        batches,
-        Array.from({ length: 8 }, () => 1),
-      );
-    assert.ok(performance.now() - started < 5000);
+    await many.detect(job());
+    const ms = performance.now() - started;
+    assert.ok(ms >= 195, `a lone picture waited ${ms} ms for others`);
+    many.kill();
+    // Left to itself a worker tries whether they pay, and either answer is right.
+    assert.ok([1, 4].includes((await start({ maxBatch: 4 })).batchSize));
   }).timeout(30_000);
 
   it("tells the client's mistakes from others", async () => {
@@ -119,7 +114,13 @@ describe("a pool of workers", () => {
       whys.some((why) => why.includes("no worker was free within 1.5 s")),
       whys.join("; "),
     );
-    assert.equal((await some.detect(job())).found.width, 120);
+    // Another takes its place, as soon as it has started.
+    await until(() =>
+      some.detect(job()).then(
+        ({ found }) => found.width === 120,
+        () => false,
+      ),
+    );
     assert.ok(!workerPids().includes(pid!));
   }).timeout(30_000);
 

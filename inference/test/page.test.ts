@@ -25,7 +25,8 @@ describe("the page of the inference service", () => {
     const onnx = someOnnx(1, { sure: true });
     await writeModel(service.folder, onnx, manifestOf(onnx));
     await service.host.refresh();
-    browser = await openBrowser();
+    // Chromium's own camera for tests shows a moving pattern; it is asked for as a person would allow it.
+    browser = await openBrowser(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]);
     page = await browser.newPage();
     page.on("request", (request) => requests.push(request.url()));
     page.on("pageerror", (error) => problems.push(String(error)));
@@ -73,6 +74,32 @@ describe("the page of the inference service", () => {
       })()`);
       await until('document.getElementById("speed").textContent.includes("ms")');
       assert.equal(await page.evaluate('document.getElementById("canvas").width'), 50);
+    }
+  }).timeout(30_000);
+
+  it("takes a picture with the camera, and lets go of it", async () => {
+    await page.evaluate('document.getElementById("speed").textContent = ""');
+    await page.locator("#camera").click();
+    await page.waitForSelector("#shoot", { state: "visible" });
+    assert.equal(await page.evaluate("document.activeElement.id"), "shoot");
+    const camera = await page.evaluate('[document.getElementById("video").videoWidth, document.getElementById("video").videoHeight]');
+    await page.keyboard.press("Enter");
+    await until('document.getElementById("speed").textContent.includes("ms")');
+    assert.deepEqual(await page.evaluate('[document.getElementById("canvas").width, document.getElementById("canvas").height]'), camera);
+    assert.equal(await page.locator("#video").isVisible(), false);
+    assert.deepEqual(await page.evaluate('document.getElementById("video").srcObject.getTracks().map((track) => track.readyState)'), ["ended"]);
+  }).timeout(30_000);
+
+  it("says so when there is no camera that it may use", async () => {
+    const other = await openBrowser();
+    try {
+      const without = await other.newPage();
+      await without.goto(service.url);
+      await without.locator("#camera").click();
+      await without.waitForSelector("#message.bad");
+      assert.match((await without.locator("#message").textContent()) ?? "", /^The camera cannot be used: /);
+    } finally {
+      await other.close();
     }
   }).timeout(30_000);
 

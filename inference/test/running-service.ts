@@ -19,7 +19,7 @@ export const labels = ["circle", "square", "triangle"];
 export const side = 64;
 export const silent = pino({ level: "silent" });
 
-export const poolOptions: PoolOptions = { workers: 1, threads: 1, maxWaiting: 64, maxBatch: 1, batchDelayMs: 0, deadlineMs: 30_000 };
+export const poolOptions: PoolOptions = { workers: 1, threads: 1, maxWaiting: 64, maxBatch: 1, batching: "auto", batchDelayMs: 0, deadlineMs: 30_000 };
 
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);

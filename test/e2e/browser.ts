@@ -1,8 +1,8 @@
 import { type Browser, chromium } from "playwright-core";
 import { findBrowser } from "../../scripts/set-up/browser.mjs";
 
-/** A headless Chromium that makes no connections of its own. */
-export async function openBrowser(): Promise<Browser> {
+/** A headless Chromium that makes no connections of its own; `more` are switches of its command line. */
+export async function openBrowser(more: readonly string[] = []): Promise<Browser> {
   const executablePath = findBrowser();
   const args = [
     "--no-sandbox",
@@ -12,6 +12,7 @@ export async function openBrowser(): Promise<Browser> {
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    ...more,
   ];
   return chromium.launch(executablePath ? { executablePath, args } : { args });
 }

@@ -163,6 +163,12 @@ export class Detector {
     }
   }
 
+  /** Runs that many pictures at once and gives their number; throws where the model does not take them. */
+  async tryBatch(count: number): Promise<number> {
+    await this.#grey(count);
+    return count;
+  }
+
   async dispose(): Promise<void> {
     await this.#session.release();
     await (await this.#plain)?.release();

@@ -1,16 +1,22 @@
 import type { TensorAnswer, TensorRequest } from "./tensor-call.ts";
 import type { DetectOptions, Found } from "./detector.ts";
 
-/** The first message to a worker: its model. */
+/** The first message to a worker: its model, whose file comes through the pipe `modelPipe`. */
 export interface LoadMessage {
   readonly kind: "load";
-  readonly onnx: Uint8Array;
+  /** Bytes of the file. */
+  readonly onnxBytes: number;
   readonly labels: readonly string[];
   readonly side: number;
   readonly threads: number;
-  /** The most pictures of a run; the worker tries whether more than one is worth it. */
+  /** The most pictures of a run. */
   readonly maxBatch: number;
+  /** With "auto" the worker tries whether more than one is worth it. */
+  readonly batching: "auto" | "always";
 }
+
+/** The worker's file descriptor that its model's file is read from, once. Beside standard input, output, error and Node's own channel. */
+export const modelPipe = 4;
 
 /** A picture to detect objects in. */
 export interface DetectJob {

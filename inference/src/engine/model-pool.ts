@@ -1,8 +1,8 @@
 import type { Logger } from "pino";
 import type { Manifest } from "../model/manifest.ts";
-import type { DetectJob, DetectResult, Job, JobResult, LoadMessage, TensorJob } from "./messages.ts";
+import type { DetectJob, DetectResult, Job, JobResult, TensorJob } from "./messages.ts";
 import type { TensorAnswer } from "./tensor-call.ts";
-import { WorkerProcess } from "./worker-process.ts";
+import { type WorkerLoad, WorkerProcess } from "./worker-process.ts";
 
 /** How a pool computes. Every limit is here. */
 export interface PoolOptions {
@@ -13,6 +13,8 @@ export interface PoolOptions {
   readonly maxWaiting: number;
   /** The most pictures of a run. */
   readonly maxBatch: number;
+  /** Whether batches are used only where loading a model shows that they make a picture cheaper, or always. */
+  readonly batching: "auto" | "always";
   /** How long the first of a batch waits for others. */
   readonly batchDelayMs: number;
   /** After this a job that waits is given up, and a worker that computes is taken for hanging. */
@@ -58,7 +60,7 @@ const restartDelaysMs = [0, 200, 1000, 5000, 15_000] as const;
 /** Workers that have the same model, and the queue before them. */
 export class ModelPool {
   readonly manifest: Manifest;
-  readonly #load: Omit<LoadMessage, "kind">;
+  readonly #load: WorkerLoad;
   readonly #options: PoolOptions;
   readonly #events: PoolEvents;
   readonly #log: Logger;
@@ -72,7 +74,7 @@ export class ModelPool {
   #restarts = 0;
   #onEmpty: (() => void) | undefined;
 
-  private constructor(manifest: Manifest, load: Omit<LoadMessage, "kind">, options: PoolOptions, events: PoolEvents, log: Logger) {
+  private constructor(manifest: Manifest, load: WorkerLoad, options: PoolOptions, events: PoolEvents, log: Logger) {
     this.manifest = manifest;
     this.#load = load;
     this.#options = options;
@@ -83,7 +85,8 @@ export class ModelPool {
   /** Starts the workers and waits until all are warm; rejects where the model does not fit its manifest. */
   static async start(manifest: Manifest, onnx: Uint8Array, options: PoolOptions, events: PoolEvents, log: Logger): Promise<ModelPool> {
     const { labels, imgsz: side } = manifest;
-    const pool = new ModelPool(manifest, { onnx, labels, side, threads: options.threads, maxBatch: options.maxBatch }, options, events, log);
+    const { threads, maxBatch, batching } = options;
+    const pool = new ModelPool(manifest, { onnx, labels, side, threads, maxBatch, batching }, options, events, log);
     try {
       // The first alone: a bad model shows itself there, and what it tries out is not disturbed by the others.
       const first = await pool.#startWorker();

@@ -1,7 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { setPriority } from "node:os";
+import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import type { FromWorker, Job, LoadMessage, ToWorker } from "./messages.ts";
+import { type FromWorker, type Job, type LoadMessage, modelPipe, type ToWorker } from "./messages.ts";
 
 /** How long a model may take to load and warm up. */
 const loadTimeoutMs = 120_000;
@@ -11,6 +12,12 @@ const niceness = 5;
 
 /** Decoding takes and frees megabytes on several threads: with an arena for each of them glibc keeps them all. */
 const allocation = { MALLOC_ARENA_MAX: "2" };
+
+/** What a worker is started with. */
+export interface WorkerLoad extends Omit<LoadMessage, "kind" | "onnxBytes"> {
+  /** The model's file. */
+  readonly onnx: Uint8Array;
+}
 
 type Answer = Extract<FromWorker, { kind: "done" | "failed" }>;
 
@@ -39,12 +46,12 @@ export class WorkerProcess {
   }
 
   /** Starts a process for a model and waits until it is warm; rejects where the model does not fit. */
-  static async start(load: Omit<LoadMessage, "kind">): Promise<WorkerProcess> {
+  static async start({ onnx, ...load }: WorkerLoad): Promise<WorkerProcess> {
     const entry = fileURLToPath(new URL("./worker.ts", import.meta.url));
     // The service's secrets are no business of a process that opens strangers' files.
     const { PATH, HOME, LANG, TMPDIR } = process.env;
     const env = { PATH, HOME, LANG, ...(TMPDIR ? { TMPDIR } : {}), ...allocation };
-    const child = fork(entry, { serialization: "advanced", execArgv: ["--import", "tsx"], env });
+    const child = fork(entry, { serialization: "advanced", execArgv: ["--import", "tsx"], env, stdio: ["inherit", "inherit", "inherit", "ipc", "pipe"] });
     try {
       if (child.pid) setPriority(child.pid, niceness);
     } catch {
@@ -60,7 +67,12 @@ export class WorkerProcess {
           if (message.kind === "ready") resolve(new WorkerProcess(child, message.batch));
           else reject(new Error(message.kind === "unfit" ? message.message : "the model's process answered before it was asked"));
         });
-        child.send({ kind: "load", ...load } satisfies ToWorker);
+        child.send({ kind: "load", ...load, onnxBytes: onnx.length } satisfies ToWorker);
+        // A message would be copied as a whole, twice, while nothing else is answered.
+        const pipe = child.stdio[modelPipe] as Writable;
+        // A process that ends before it has read everything is reported by its end.
+        pipe.on("error", () => undefined);
+        pipe.end(onnx);
       });
     } catch (error) {
       child.kill("SIGKILL");

@@ -1,8 +1,9 @@
 // A model's own process: everything that computes happens here, so that the service always answers.
+import { createReadStream } from "node:fs";
 import sharp from "sharp";
 import { Detector, type Ready } from "./detector.ts";
 import { drawDetections } from "./draw.ts";
-import type { DetectJob, DetectResult, FromWorker, Job, LoadMessage, TensorJob, ToWorker } from "./messages.ts";
+import { type DetectJob, type DetectResult, type FromWorker, type Job, type LoadMessage, modelPipe, type TensorJob, type ToWorker } from "./messages.ts";
 import { BadImageError } from "./preprocess.ts";
 import { answerTensorCall, BadCallError } from "./tensor-call.ts";
 
@@ -24,11 +25,19 @@ let loaded: { detector: Detector; labels: readonly string[] } | undefined;
 /** The network is one at a time; the pictures of the next batch are decoded meanwhile. */
 let network: Promise<void> = Promise.resolve();
 
-async function load({ onnx, maxBatch, ...options }: LoadMessage): Promise<void> {
+async function readModel(length: number): Promise<Buffer> {
+  const onnx = Buffer.allocUnsafeSlow(length);
+  let at = 0;
+  for await (const chunk of createReadStream("", { fd: modelPipe })) at += (chunk as Buffer).copy(onnx, at);
+  if (at !== length) throw new Error(`${at} of the model's ${length} bytes have arrived`);
+  return onnx;
+}
+
+async function load({ onnxBytes, maxBatch, batching, ...options }: LoadMessage): Promise<void> {
   try {
-    const detector = await Detector.load(onnx, options);
+    const detector = await Detector.load(await readModel(onnxBytes), options);
     loaded = { detector, labels: options.labels };
-    send({ kind: "ready", batch: await detector.bestBatch(maxBatch) });
+    send({ kind: "ready", batch: await (batching === "always" ? detector.tryBatch(maxBatch) : detector.bestBatch(maxBatch)) });
   } catch (error) {
     send({ kind: "unfit", message: (error as Error).message });
   }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { open, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 
@@ -81,8 +81,9 @@ function tryParse(text: string): unknown {
 
 /** The model's bytes, once they have the manifest's hash. */
 export async function readModel(folder: string, { file, sha256 }: Manifest): Promise<Buffer> {
-  const data = await readAtMost(path.join(folder, file), maxModelBytes);
-  const actual = createHash("sha256").update(data).digest("hex");
+  const hash = createHash("sha256");
+  const data = await readAtMost(path.join(folder, file), maxModelBytes, (chunk) => hash.update(chunk));
+  const actual = hash.digest("hex");
   if (actual !== sha256) throw new Error(`${file} has SHA-256 ${actual}, and its manifest says ${sha256}: it was changed, or is being replaced`);
   return data;
 }
@@ -92,8 +93,23 @@ export async function readCanary(folder: string, { canary }: Manifest): Promise<
   return canary && readAtMost(path.join(folder, canary.file), maxCanaryBytes);
 }
 
-async function readAtMost(file: string, most: number): Promise<Buffer> {
-  const { size } = await stat(file);
-  if (size > most) throw new Error(`${file} has ${size} bytes, and ${most} is the most`);
-  return readFile(file);
+/** Bytes that are read at once: little enough that requests are answered in between. */
+const chunkBytes = 1 << 20;
+
+async function readAtMost(file: string, most: number, onChunk: (chunk: Buffer) => void = () => undefined): Promise<Buffer> {
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    if (size > most) throw new Error(`${file} has ${size} bytes, and ${most} is the most`);
+    const data = Buffer.allocUnsafeSlow(size);
+    for (let at = 0; at < size;) {
+      const { bytesRead } = await handle.read(data, at, Math.min(chunkBytes, size - at));
+      if (bytesRead === 0) throw new Error(`${file} became shorter while it was read`);
+      onChunk(data.subarray(at, at + bytesRead));
+      at += bytesRead;
+    }
+    return data;
+  } finally {
+    await handle.close();
+  }
 }
