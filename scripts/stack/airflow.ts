@@ -3,8 +3,21 @@ import path from "node:path";
 import { execa, ExecaError } from "execa";
 import type { StackSettings } from "./settings.ts";
 
+/** The four programs that Airflow is. */
+export const airflowPrograms = ["api-server", "scheduler", "dag-processor", "triggerer"] as const;
+type AirflowProgram = (typeof airflowPrograms)[number];
+
 /** The folder of Airflow's own state. */
 const airflowHome = ({ home }: StackSettings) => path.join(home, "airflow");
+
+/**
+ * Airflow's connection string of a SQLite file, whose programs wait for each other's writes. Its API server can also wait
+ * for itself: it records requests in its event loop, and the transaction that this waits for may need the loop to end. Only
+ * giving up ends that, and the request fails; the others have to wait longer, for the scheduler dies of it.
+ */
+export function sqliteUrl(file: string, program: AirflowProgram): string {
+  return `sqlite:///${file}?timeout=${program === "api-server" ? 5 : 120}`;
+}
 
 /** An Airflow connection as the JSON that an AIRFLOW_CONN_ variable takes. */
 function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
@@ -23,11 +36,10 @@ function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
   );
 }
 
-/** The environment of all Airflow processes, and so of the tasks: Airflow's settings, and where the tasks find things. */
-export function airflowEnvironment(settings: StackSettings): Record<string, string> {
+/** The environment of an Airflow program, and so of the tasks that it starts: Airflow's settings, and where the tasks find things. */
+export function airflowEnvironment(settings: StackSettings, program: AirflowProgram): Record<string, string> {
   const { env, home, host, ports, root } = settings;
   const url = `http://127.0.0.1:${ports.airflow}`;
-  const sqlite = `sqlite:///${path.join(airflowHome(settings), "airflow.db")}`;
   const database = settings.databaseUrl?.replace(/^postgres(ql)?(\+\w+)?:/, "postgresql+psycopg2:");
   const secret = (name: string) => {
     const value = env[name];
@@ -51,7 +63,7 @@ export function airflowEnvironment(settings: StackSettings): Record<string, stri
     AIRFLOW__API__PORT: String(ports.airflow),
     AIRFLOW__API__BASE_URL: `http://localhost:${ports.airflow}`,
     AIRFLOW__API__WORKERS: "1",
-    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: database ?? sqlite,
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: database ?? sqliteUrl(path.join(airflowHome(settings), "airflow.db"), program),
     // With the default of 5 s the supervisor often sleeps that long after a task has ended.
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
     // A task whose worker is gone, after a restart say, is given up after two minutes, not five.
@@ -81,12 +93,13 @@ export async function prepareAirflow(settings: StackSettings): Promise<void> {
   const passwords = { [env["AIRFLOW_USER"] || "admin"]: env["AIRFLOW_PASSWORD"] || "admin" };
   writeFileSync(path.join(airflowHome(settings), "passwords.json"), JSON.stringify(passwords), { mode: 0o600 });
   try {
-    await execa(path.join(settings.root, ".venv/bin/airflow"), ["db", "migrate"], { env: airflowEnvironment(settings), extendEnv: false, all: true });
+    await execa(path.join(settings.root, ".venv/bin/airflow"), ["db", "migrate"], {
+      env: airflowEnvironment(settings, "scheduler"),
+      extendEnv: false,
+      all: true,
+    });
   } catch (cause) {
     const said = cause instanceof ExecaError ? String(cause.all).slice(-1500) : String(cause);
     throw new Error(`Airflow could not prepare its database:\n${said}`, { cause });
   }
 }
-
-/** The four programs that Airflow is. */
-export const airflowPrograms = ["api-server", "scheduler", "dag-processor", "triggerer"] as const;

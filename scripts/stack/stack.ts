@@ -110,7 +110,7 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
         name: `airflow-${name}`,
         command: path.join(root, ".venv/bin/airflow"),
         args: [name],
-        env: airflowEnvironment(settings),
+        env: airflowEnvironment(settings, name),
       }));
   }
 }

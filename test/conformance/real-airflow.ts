@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { AirflowClient } from "airloom/airflow/client.ts";
+import { airflowPrograms, sqliteUrl } from "../../scripts/stack/airflow.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
 
 /** How one task instance ended, and what it pushed. */
@@ -19,7 +20,10 @@ export type Records = Readonly<Record<string, { state: string; instances: Record
 /** A real Airflow of its own: a database, four processes, a folder of DAGs. */
 export interface RealAirflow {
   readonly client: AirflowClient;
-  /** All runs that have ended, read from the database. */
+  /**
+   * All runs that have ended, read from the database.
+   * @throws {Error} if one of Airflow's programs has ended
+   */
   records(): Promise<Records>;
   stop(): Promise<void>;
 }
@@ -53,7 +57,6 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     AIRFLOW__API__PORT: String(port),
     AIRFLOW__API__BASE_URL: url,
     AIRFLOW__API__WORKERS: "1",
-    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: `sqlite:///${path.join(home, "airflow.db")}`,
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
@@ -68,10 +71,13 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     HOME: home,
     ...extra,
   };
-  await execa(bin("airflow"), ["db", "migrate"], { env, extendEnv: false });
+  const database = path.join(home, "airflow.db");
+  await execa(bin("airflow"), ["db", "migrate"], { env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, "scheduler") }, extendEnv: false });
   const supervisor = new Supervisor(root, path.join(home, "programs"));
-  supervisor.onDeath((message) => console.error(message));
-  for (const name of ["api-server", "scheduler", "dag-processor", "triggerer"]) supervisor.start({ name, command: bin("airflow"), args: [name], env });
+  let death: string | undefined;
+  supervisor.onDeath((message) => (death ??= message));
+  for (const name of airflowPrograms)
+    supervisor.start({ name, command: bin("airflow"), args: [name], env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, name) } });
   const client = new AirflowClient({ url, user: "admin", password: "admin" });
   for (const deadline = Date.now() + 120_000; ;) {
     if (
@@ -87,7 +93,8 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
   return {
     client,
     async records() {
-      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), path.join(home, "airflow.db")]);
+      if (death) throw new Error(death);
+      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), database]);
       return JSON.parse(stdout) as Records;
     },
     async stop() {
