@@ -22,14 +22,10 @@ export function decodeLevels(levels: readonly RawLevel[], classes: number, minSc
     const { cls } = level;
     const cells = level.height * level.width;
     const stride = strides[index]!;
-    for (let cell = 0; cell < cells; cell++) {
-      let decoded: Detection["box"] | undefined;
-      for (let c = 0; c < classes; c++) {
-        const logit = cls[c * cells + cell]!;
-        if (!(logit > threshold)) continue;
-        decoded ??= cellBox(level, cell, stride);
-        found.push({ box: decoded, score: 1 / (1 + Math.exp(-logit)), cls: c });
-      }
+    for (let at = 0; at < classes * cells; at++) {
+      const logit = cls[at]!;
+      if (!(logit > threshold)) continue;
+      found.push({ box: cellBox(level, at % cells, stride), score: 1 / (1 + Math.exp(-logit)), cls: Math.floor(at / cells) });
     }
   });
   return found;

@@ -64,9 +64,32 @@ export function lossMeans({ box, cls, dfl, weight }: LossSums): [number, number,
   return [box / total, cls / total, dfl / total];
 }
 
-/** The cells that an object takes: its ten best by score^0.5 × CIoU^6 (arXiv 2108.07755, 3.2), and ties with the tenth. */
-function wishesOf({ box, cls }: HostObject, levels: readonly RawLevel[]): Wish[] {
+/**
+ * The cells that an object takes: its ten best by score^0.5 × CIoU^6 (arXiv 2108.07755, 3.2), and ties with the tenth. No
+ * overlap is more than 1, so that a cell whose score alone is too low need not be decoded; after some training few are left.
+ */
+function wishesOf(object: HostObject, levels: readonly RawLevel[]): Wish[] {
   const wishes: Wish[] = [];
+  let least = 0;
+  for (const { level, cell, logit } of cellsWithin(object, levels)) {
+    const root = Math.sqrt(1 / (1 + Math.exp(-logit)));
+    if (root < least) break;
+    const predicted = cellBox(levels[level]!, cell, strides[level]!);
+    const overlap = Math.max(0, completeIouOf(object.box, predicted));
+    const fit = root * overlap ** 6;
+    if (!(fit > 0) || fit < least) continue;
+    wishes.push({ level, cell, predicted, overlap, fit });
+    if (wishes.length < top) continue;
+    wishes.sort((a, b) => b.fit - a.fit);
+    least = wishes[top - 1]!.fit;
+    while (wishes.at(-1)!.fit < least) wishes.pop();
+  }
+  return wishes;
+}
+
+/** The cells whose centre is within an object, those first whose logit for its class is highest. */
+function cellsWithin({ box, cls }: HostObject, levels: readonly RawLevel[]): { level: number; cell: number; logit: number }[] {
+  const found: { level: number; cell: number; logit: number }[] = [];
   levels.forEach((level, index) => {
     const stride = strides[index]!;
     const cells = level.height * level.width;
@@ -76,16 +99,10 @@ function wishesOf({ box, cls }: HostObject, levels: readonly RawLevel[]): Wish[]
         const [cx, cy] = [(x + 0.5) * stride, (y + 0.5) * stride];
         if (Math.min(cx - box[0], cy - box[1], box[2] - cx, box[3] - cy) <= 1e-9) continue;
         const cell = y * level.width + x;
-        const predicted = cellBox(level, cell, stride);
-        const overlap = Math.max(0, completeIouOf(box, predicted));
-        const score = 1 / (1 + Math.exp(-level.cls[cls * cells + cell]!));
-        const fit = Math.sqrt(score) * overlap ** 6;
-        if (fit > 0) wishes.push({ level: index, cell, predicted, overlap, fit });
+        found.push({ level: index, cell, logit: level.cls[cls * cells + cell]! });
       }
   });
-  if (wishes.length <= top) return wishes;
-  const tenth = wishes.map(({ fit }) => fit).toSorted((a, b) => b - a)[top - 1]!;
-  return wishes.filter(({ fit }) => fit >= tenth);
+  return found.sort((a, b) => b.logit - a.logit);
 }
 
 /** Complete IoU (arXiv 1911.08287, eq. 9–11). */
