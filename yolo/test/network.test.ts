@@ -171,6 +171,23 @@ describe("the .pt file", () => {
   }).timeout(60_000);
 });
 
+describe("calibration", () => {
+  it("gives each value of the network one range, which holds its numbers on all pictures", () => {
+    const weights = someWeights();
+    const picture = (level: number) => ({ pixels: new Uint8Array(side * side * 3).fill(level), width: side, height: side, objects: [] });
+    const pictures = [picture(0), picture(255)];
+    const alone = pictures.map((each) => calibrate(config, layout, weights, [each], side));
+    const together = calibrate(config, layout, weights, pictures, side);
+    assert.deepEqual([...together.keys()], [...alone[0]!.keys()]);
+    // Two for each of the 57 activated convolutions; a sum in each residual block, 6 of them; and 13 concatenations.
+    assert.equal(together.size, 2 * 57 + 6 + 13);
+    for (const [name, range] of together) {
+      const both = alone.map((ranges) => ranges.get(name)!);
+      assert.deepEqual(range, [Math.min(...both.map(([low]) => low)), Math.max(...both.map(([, high]) => high))], name);
+    }
+  }).timeout(60_000);
+});
+
 describe("the 8-bit ONNX file", () => {
   it("passes onnx.checker, is a quarter of the size, and gives nearly the same", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "int8-"));

@@ -13,8 +13,8 @@ export interface Layers<T> {
   project(name: string, x: T, shape: { readonly out: number; readonly initial: number }): T;
   /** The two halves of the channels. */
   halve(x: T): readonly [T, T];
-  concat(xs: readonly T[]): T;
-  add(a: T, b: T): T;
+  concat(name: string, xs: readonly T[]): T;
+  add(name: string, a: T, b: T): T;
   /** Nearest-neighbour, ×2 in both directions. */
   upsample(x: T): T;
   /** 5×5, stride 1, padded with −∞. */
@@ -66,16 +66,16 @@ export function yolov8<T>(nn: Layers<T>, x: T, { size, classes }: ModelConfig): 
       const last = parts.at(-1) as T;
       const inner = nn.conv(`${name}.block${i}.a`, last, { out: half, kernel: 3, stride: 1 });
       const outer = nn.conv(`${name}.block${i}.b`, inner, { out: half, kernel: 3, stride: 1 });
-      parts.push(residual ? nn.add(last, outer) : outer);
+      parts.push(residual ? nn.add(`${name}.block${i}.sum`, last, outer) : outer);
     }
-    return nn.conv(`${name}.merge`, nn.concat(parts), { out, kernel: 1, stride: 1 });
+    return nn.conv(`${name}.merge`, nn.concat(`${name}.parts`, parts), { out, kernel: 1, stride: 1 });
   }
 
   function sppf(name: string, from: T, out: number): T {
     const first = nn.conv(`${name}.reduce`, from, { out: out / 2, kernel: 1, stride: 1 });
     const second = nn.maxPool(first);
     const third = nn.maxPool(second);
-    return nn.conv(`${name}.merge`, nn.concat([first, second, third, nn.maxPool(third)]), { out, kernel: 1, stride: 1 });
+    return nn.conv(`${name}.merge`, nn.concat(`${name}.parts`, [first, second, third, nn.maxPool(third)]), { out, kernel: 1, stride: 1 });
   }
 
   // Backbone: five halvings of the picture.
@@ -86,10 +86,10 @@ export function yolov8<T>(nn: Layers<T>, x: T, { size, classes }: ModelConfig): 
   const p5 = sppf("backbone.sppf", c5, ch(1024));
 
   // Neck: from coarse to fine, and back.
-  const n4 = c2f("neck.up4", nn.concat([nn.upsample(p5), p4]), ch(512), repeats(3), false);
-  const out3 = c2f("neck.up3", nn.concat([nn.upsample(n4), p3]), ch(256), repeats(3), false);
-  const out4 = c2f("neck.down4", nn.concat([down("neck.to4", out3, ch(256)), n4]), ch(512), repeats(3), false);
-  const out5 = c2f("neck.down5", nn.concat([down("neck.to5", out4, ch(512)), p5]), ch(1024), repeats(3), false);
+  const n4 = c2f("neck.up4", nn.concat("neck.up4.in", [nn.upsample(p5), p4]), ch(512), repeats(3), false);
+  const out3 = c2f("neck.up3", nn.concat("neck.up3.in", [nn.upsample(n4), p3]), ch(256), repeats(3), false);
+  const out4 = c2f("neck.down4", nn.concat("neck.down4.in", [down("neck.to4", out3, ch(256)), n4]), ch(512), repeats(3), false);
+  const out5 = c2f("neck.down5", nn.concat("neck.down5.in", [down("neck.to5", out4, ch(512)), p5]), ch(1024), repeats(3), false);
 
   // Head: one branch for boxes and one for classes, on each level.
   const boxChannels = Math.max(16, ch(256) / 4, 4 * bins);

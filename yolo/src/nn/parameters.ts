@@ -54,8 +54,8 @@ export function layoutOf(config: ModelConfig): Layout {
       return out;
     },
     halve: (channels) => [channels / 2, channels / 2],
-    concat: (xs) => xs.reduce((sum, channels) => sum + channels, 0),
-    add: (channels) => channels,
+    concat: (_, xs) => xs.reduce((sum, channels) => sum + channels, 0),
+    add: (_, channels) => channels,
     upsample: (channels) => channels,
     maxPool: (channels) => channels,
   };

@@ -3,12 +3,11 @@ import { conv2d, maxPool5 } from "./kernels.ts";
 import type { Layers } from "./model.ts";
 import { foldNorm, type Layout, slice, type Weights } from "./parameters.ts";
 
-/** Is shown values of the network by name: before (`pre:`) and after each activation, sums and concatenations in their order. */
+/** Is shown values of the network by name: before (`pre:`) and after each activation, sums and concatenations. */
 export type Observer = (name: string, value: tf.Tensor) => void;
 
 /** The network in its prediction form, batch norm folded into the convolutions; `dispose` frees its weights. */
 export function predictLayers(layout: Layout, weights: Weights, observe: Observer = () => undefined): { layers: Layers<tf.Tensor>; dispose: () => void } {
-  const nameOf = valueNames();
   const observed = (name: string, value: tf.Tensor) => {
     observe(name, value);
     return value;
@@ -41,16 +40,10 @@ export function predictLayers(layout: Layout, weights: Weights, observe: Observe
       return tf.add(conv2d(x, w, 1), b);
     },
     halve: (x) => tf.split(x, 2, 3) as [tf.Tensor, tf.Tensor],
-    concat: (xs) => observed(nameOf("concat"), tf.concat([...xs], 3)),
-    add: (a, b) => observed(nameOf("add"), tf.add(a, b)),
+    concat: (name, xs) => observed(name, tf.concat([...xs], 3)),
+    add: (name, a, b) => observed(name, tf.add(a, b)),
     upsample: (x) => tf.image.resizeNearestNeighbor(x as tf.Tensor4D, [x.shape[1]! * 2, x.shape[2]! * 2]),
     maxPool: maxPool5,
   };
   return { layers, dispose: () => tf.dispose([...kept.values()].flat()) };
-}
-
-/** Names of values that have none: the first sum, the second … in the order of the network. */
-export function valueNames(): (kind: "add" | "concat") => string {
-  const counts = { add: 0, concat: 0 };
-  return (kind) => `${kind}:${counts[kind]++}`;
 }

@@ -85,13 +85,13 @@ export function trainingPass(layout: Layout, parameters: tf.Tensor1D, image: tf.
       tape.record([a!, b!], (da, db) => tape.give(x, tf.concat([da, db], 3)));
       return [a!, b!];
     },
-    concat(xs) {
+    concat(_, xs) {
       const y = tf.concat([...xs], 3);
       const widths = xs.map((x) => x.shape[3]!);
       tape.record([y], (dy) => tf.split(dy, widths, 3).forEach((part, i) => tape.give(xs[i]!, part)));
       return y;
     },
-    add(a, b) {
+    add(_, a, b) {
       const y = tf.add(a, b);
       tape.record([y], (dy) => {
         tape.give(a, tf.clone(dy));

@@ -46,7 +46,7 @@ export function onnxLayers(graph: OnnxGraph, layout: Layout, weights: Weights): 
         { name: b!, channels: x.channels / 2 },
       ];
     },
-    concat: (xs) => ({
+    concat: (_, xs) => ({
       name: graph.node(
         "Concat",
         xs.map((x) => x.name),
@@ -54,7 +54,7 @@ export function onnxLayers(graph: OnnxGraph, layout: Layout, weights: Weights): 
       ),
       channels: xs.reduce((sum, x) => sum + x.channels, 0),
     }),
-    add: (a, b) => ({ ...a, name: graph.node("Add", [a.name, b.name]) }),
+    add: (_, a, b) => ({ ...a, name: graph.node("Add", [a.name, b.name]) }),
     upsample(x) {
       const scales = graph.floats(`scales_of_${x.name}`, [4], Float32Array.of(1, 1, 2, 2));
       const how = { mode: "nearest", nearest_mode: "floor", coordinate_transformation_mode: "asymmetric" };

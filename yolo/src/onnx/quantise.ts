@@ -1,6 +1,5 @@
 import type { Layers } from "../nn/model.ts";
 import { foldNorm, type Layout, type Weights } from "../nn/parameters.ts";
-import { valueNames } from "../nn/predict-layers.ts";
 import type { OnnxGraph } from "./graph.ts";
 import { onnxLayers, toOutInHeightWidth, type Value } from "./layers.ts";
 
@@ -48,7 +47,6 @@ function quantise(graph: OnnxGraph, value: string, { scale, zero }: Code): strin
  */
 export function quantisedLayers(graph: OnnxGraph, layout: Layout, weights: Weights, ranges: Ranges): Layers<Quantised> {
   const plain = onnxLayers(graph, layout, weights);
-  const nameOf = valueNames();
   const image: Code = { step: 1 / 255, scale: "images_scale", zero: "images_zero" };
   const coded = (name: string, value: string, channels: number, code = codeOf(graph, name, ranges.get(name)!)): Quantised => ({
     name: quantise(graph, value, code),
@@ -94,11 +92,11 @@ export function quantisedLayers(graph: OnnxGraph, layout: Layout, weights: Weigh
       const parts = plain.halve(x);
       return [kept(parts[0].name, x, parts[0].channels), kept(parts[1].name, x, parts[1].channels)];
     },
-    concat(xs) {
-      const y = plain.concat(xs);
-      return coded(nameOf("concat"), y.name, y.channels);
+    concat(name, xs) {
+      const y = plain.concat(name, xs);
+      return coded(name, y.name, y.channels);
     },
-    add: (a, b) => coded(nameOf("add"), plain.add(a, b).name, a.channels),
+    add: (name, a, b) => coded(name, plain.add(name, a, b).name, a.channels),
     upsample: (x) => kept(plain.upsample(x).name, x),
     maxPool: (x) => kept(plain.maxPool(x).name, x),
   };

@@ -20,8 +20,8 @@ function convolved(config: ModelConfig, side: number): number {
       { cells, channels: channels / 2 },
       { cells, channels: channels / 2 },
     ],
-    concat: (xs) => ({ cells: xs[0]!.cells, channels: xs.reduce((sum, { channels }) => sum + channels, 0) }),
-    add: (a) => a,
+    concat: (_, xs) => ({ cells: xs[0]!.cells, channels: xs.reduce((sum, { channels }) => sum + channels, 0) }),
+    add: (_, a) => a,
     upsample: ({ cells, channels }) => ({ cells: cells * 4, channels }),
     maxPool: (x) => x,
   };
