@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { serviceAllocation } from "../inference/src/allocation.ts";
 import { manifestOf, photo, postPictures, someOnnx, writeModel } from "../inference/test/running-service.ts";
 
 const changes = Number(process.argv[2] ?? 200);
@@ -27,7 +28,7 @@ async function memoryOf(pid: number): Promise<{ service: number; all: number }> 
 const models = [1, 2, 3].map((seed) => someOnnx(seed));
 const publish = (n: number) => writeModel(folder, models[n % models.length]!, manifestOf(models[n % models.length]!, { version: String(n) }));
 await publish(0);
-const env = { ...process.env, MODEL_DIR: folder, INFERENCE_PORT: String(port), INFERENCE_LOG_LEVEL: "warn" };
+const env = { ...process.env, ...serviceAllocation, MODEL_DIR: folder, INFERENCE_PORT: String(port), INFERENCE_LOG_LEVEL: "warn" };
 const child = spawn(process.execPath, ["--import", "tsx", "inference/src/main.ts"], { cwd: root, env, stdio: ["ignore", "inherit", "inherit"] });
 const version = async () => {
   const answer = await fetch(`${url}/readyz`).catch(() => undefined);

@@ -13,6 +13,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { serviceAllocation } from "../inference/src/allocation.ts";
 import { initialWeights, layoutOf } from "../yolo/src/nn/parameters.ts";
 import { calibrate } from "../yolo/src/onnx/calibrate.ts";
 import { exportOnnx } from "../yolo/src/onnx/export.ts";
@@ -108,7 +109,7 @@ const airloom =
     start(
       process.execPath,
       ["--import", "tsx", "inference/src/main.ts"],
-      { MODEL_DIR: model, INFERENCE_PORT: nextPort(), INFERENCE_LOG_LEVEL: "warn", INFERENCE_QUEUE: "64", ...env },
+      { MODEL_DIR: model, INFERENCE_PORT: nextPort(), INFERENCE_LOG_LEVEL: "warn", INFERENCE_QUEUE: "64", ...serviceAllocation, ...env },
       "/readyz",
     );
 const fastapi = (model: string, workers: number, threads: number) => () =>

@@ -19,6 +19,8 @@ COPY yolo/src/boxes yolo/src/boxes
 COPY yolo/src/files/protobuf.ts yolo/src/files/protobuf-reader.ts yolo/src/files/
 COPY inference/src inference/src
 ENV NODE_ENV=production MODEL_DIR=/data/model LISTEN_HOST=0.0.0.0 INFERENCE_PORT=8000
+# As inference/src/allocation.ts explains.
+ENV MALLOC_MMAP_THRESHOLD_=1048576
 USER 1000
 CMD ["node", "--import", "tsx", "inference/src/main.ts"]
 

@@ -11,6 +11,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { execa } from "execa";
+import { serviceAllocation } from "../inference/src/allocation.ts";
 import { fuzz, schemathesisArguments } from "../inference/test/fuzz/run.ts";
 import { manifestOf, someOnnx, writeModel } from "../inference/test/running-service.ts";
 
@@ -20,7 +21,7 @@ const kept = path.join(root, ".airloom/fuzz");
 const mostGrowth = 1.1;
 
 async function start(folder: string): Promise<{ child: ChildProcess; url: string }> {
-  const env = { ...process.env, MODEL_DIR: folder, INFERENCE_PORT: "0", INFERENCE_LOG_LEVEL: "info", INFERENCE_QUEUE: "1000" };
+  const env = { ...process.env, ...serviceAllocation, MODEL_DIR: folder, INFERENCE_PORT: "0", INFERENCE_LOG_LEVEL: "info", INFERENCE_QUEUE: "1000" };
   const child = spawn(process.execPath, ["--import", "tsx", "inference/src/main.ts"], { cwd: root, env, stdio: ["ignore", "pipe", "inherit"] });
   const url = await new Promise<string>((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the service ended with ${code}`)));

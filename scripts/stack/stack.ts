@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import { serviceAllocation } from "../../inference/src/allocation.ts";
 import { airflowEnvironment, airflowPrograms, prepareAirflow } from "./airflow.ts";
 import { isFree, tryFindHolder } from "./ports.ts";
 import { type PartName, partNames, type StackSettings, urlOf } from "./settings.ts";
@@ -77,7 +78,13 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
       ];
     case "inference":
       return [
-        node(part, "inference/src/main.ts", { ...inferenceOptions(env), INFERENCE_PORT: String(ports.inference), MODEL_DIR: model, INCOMING_DIR: incoming }),
+        node(part, "inference/src/main.ts", {
+          ...inferenceOptions(env),
+          ...serviceAllocation,
+          INFERENCE_PORT: String(ports.inference),
+          MODEL_DIR: model,
+          INCOMING_DIR: incoming,
+        }),
       ];
     case "mlflow": {
       const folder = path.join(home, "mlflow");

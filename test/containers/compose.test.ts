@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Ajv } from "ajv";
 import { execa } from "execa";
 import { parse } from "yaml";
+import { serviceAllocation } from "../../inference/src/allocation.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -70,5 +71,10 @@ describe("the Dockerfiles", () => {
       assert.match(last, /^USER 1000$/m, name);
       assert.doesNotMatch(text, /PASSWORD=|SECRET=|TOKEN=/);
     }
+  });
+
+  it("start the inference service with its allocator's settings", async () => {
+    const text = await readFile(path.join(root, "docker/node.Dockerfile"), "utf8");
+    for (const [name, value] of Object.entries(serviceAllocation)) assert.ok(text.includes(`\nENV ${name}=${value}\n`), name);
   });
 });

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { setPriority } from "node:os";
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { workerAllocation } from "../allocation.ts";
 import { type FromWorker, type Job, type LoadMessage, modelPipe, type ToWorker } from "./messages.ts";
 
 /** How long a model may take to load and warm up. */
@@ -9,9 +10,6 @@ const loadTimeoutMs = 120_000;
 
 /** Computing may wait a moment; answering may not: the service's own process comes first where cores are scarce. */
 const niceness = 5;
-
-/** Decoding takes and frees megabytes on several threads: with an arena for each of them glibc keeps them all. */
-const allocation = { MALLOC_ARENA_MAX: "2" };
 
 /** What a worker is started with. */
 export interface WorkerLoad extends Omit<LoadMessage, "kind" | "onnxBytes"> {
@@ -50,7 +48,7 @@ export class WorkerProcess {
     const entry = fileURLToPath(new URL("./worker.ts", import.meta.url));
     // The service's secrets are no business of a process that opens strangers' files.
     const { PATH, HOME, LANG, TMPDIR } = process.env;
-    const env = { PATH, HOME, LANG, ...(TMPDIR ? { TMPDIR } : {}), ...allocation };
+    const env = { PATH, HOME, LANG, ...(TMPDIR ? { TMPDIR } : {}), ...workerAllocation };
     const child = fork(entry, { serialization: "advanced", execArgv: ["--import", "tsx"], env, stdio: ["inherit", "inherit", "inherit", "ipc", "pipe"] });
     try {
       if (child.pid) setPriority(child.pid, niceness);
