@@ -44,7 +44,8 @@ export async function prepare(data: Buffer, frameOf: (width: number, height: num
     const { width, height } = autoOrient;
     const frame = frameOf(width, height);
     const plan = { frame, hasAlpha, isSrgb: space === "srgb" };
-    const divisor = format === "jpeg" ? divisorOf(width, height, frame.at) : 1;
+    // Elsewhere than on Linux there is no /proc. Whatever else is in the way, a damaged file say, is met again below.
+    const divisor = format === "jpeg" && process.platform === "linux" ? divisorOf(width, height, frame.at) : 1;
     const shrunk = divisor > 1 ? await withShrunkJpeg(data, divisor, options, (image) => pixelsOf(image, plan)).catch(() => undefined) : undefined;
     return { pixels: shrunk ?? (await pixelsOf(sharp(data, options), plan)), frame, width, height };
   } catch (error) {
