@@ -3,7 +3,7 @@
 //   node --import tsx bench/train-table.ts [RESULTS.csv]
 //
 // Each finished run adds its rows to the file (bench/results/training.csv), and what stands there already is not run again:
-// it can be stopped at any time. `shapes` is run as the mark was (320 px, 60 epochs, batch 8); the others at 256 px for 30.
+// it can be stopped at any time. At the end the table of docs/training.md is printed. `shapes` is run as the mark was (320 px, 60 epochs, batch 8); the others at 256 px for 30.
 // Fine-tuning starts from weights that were trained on another of the sets.
 import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -66,6 +66,34 @@ async function execute(run: Run): Promise<string[]> {
   }
 }
 
+interface Row {
+  readonly map50: number;
+  readonly map: number;
+  readonly lost: number;
+}
+
+/** Rows of a Markdown table, one for each set and start; the figures of a run are those of its last epoch. */
+function markdown(csv: string): string[] {
+  const bySet = new Map<string, Row[][]>();
+  for (const line of csv.trim().split("\n").slice(1)) {
+    const [set, start, seed, side, , ...numbers] = line.split(",");
+    const [map50, map, full, small] = numbers.map(Number) as [number, number, number, number];
+    const seedRows = bySet.get([set, start, side].join(" | ")) ?? [];
+    bySet.set([set, start, side].join(" | "), seedRows);
+    (seedRows[Number(seed)] ??= []).push({ map50, map, lost: (small - full) * 100 });
+  }
+  return [...bySet].map(([name, found]) => {
+    const seedRows = found.filter((rows) => rows.length > 0);
+    const range = (value: (rows: readonly Row[]) => number) => {
+      const texts = seedRows.map((rows) => value(rows).toFixed(3)).toSorted();
+      return [...new Set([texts[0], texts.at(-1)])].join("–");
+    };
+    const epochs = seedRows[0]!.length;
+    const lost = seedRows.map((rows) => rows.at(-1)!.lost).map((points) => `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`);
+    return `| ${[name, epochs, seedRows.length, range((rows) => rows.at(-1)!.map50), range((rows) => rows.at(-1)!.map), range((rows) => rows[Math.floor(rows.length / 3) - 1]!.map), lost.join(", ")].join(" | ")} |`;
+  });
+}
+
 await mkdir(path.dirname(file), { recursive: true });
 const before = await readFile(file, "utf8").catch(() => "");
 if (!before) await writeFile(file, `${header}\n`);
@@ -74,3 +102,4 @@ for (const run of runs) {
   console.log(`${new Date().toISOString()} ${keyOf(run)}`);
   await appendFile(file, `${(await execute(run)).join("\n")}\n`);
 }
+console.log(markdown(await readFile(file, "utf8")).join("\n"));
