@@ -13,12 +13,14 @@ export interface FuzzCase {
 const boundary = "----fuzz";
 
 /** Of the seeds the first so many are pictures that are taken. */
-const taken = 11;
+const taken = 15;
 
 /** Pictures of every kind that is taken, and of kinds that are not. */
 export async function seedPictures(): Promise<Buffer[]> {
   const base = (width = 48, height = 36) => sharp({ create: { width, height, channels: 3, background: "#3a7" } });
   const drawn = base().composite([{ input: Buffer.from('<svg width="48" height="36"><circle cx="20" cy="18" r="12" fill="red"/></svg>') }]);
+  // Large enough to be divided while it is decoded.
+  const large = sharp(await drawn.clone().png().toBuffer()).resize(192, 144);
   const animation = sharp(Buffer.from(Array.from({ length: 20 * 40 * 3 }, (_, i) => (i * 7 + Math.floor(i / 1200) * 90) % 256)), {
     raw: { width: 20, height: 40, channels: 3, pageHeight: 20 },
   });
@@ -34,6 +36,10 @@ export async function seedPictures(): Promise<Buffer[]> {
     drawn.clone().ensureAlpha(0.4).png().toBuffer(),
     drawn.clone().webp().toBuffer(),
     drawn.clone().webp({ lossless: true }).toBuffer(),
+    large.clone().jpeg().toBuffer(),
+    large.clone().jpeg({ progressive: true }).withMetadata({ orientation: 8 }).toBuffer(),
+    large.clone().toColourspace("cmyk").jpeg().toBuffer(),
+    large.clone().greyscale().jpeg().toBuffer(),
     animation.webp({ loop: 0, delay: [100, 100] }).toBuffer(),
     drawn.clone().gif().toBuffer(),
     drawn.clone().tiff().toBuffer(),
