@@ -69,7 +69,8 @@ async function execute(run: Run): Promise<string[]> {
 interface Row {
   readonly map50: number;
   readonly map: number;
-  readonly lost: number;
+  /** Points that 8 bits cost; undefined where that has not been measured. */
+  readonly lost: number | undefined;
 }
 
 /** Rows of a Markdown table, one for each set and start; the figures of a run are those of its last epoch. */
@@ -77,10 +78,10 @@ function markdown(csv: string): string[] {
   const bySet = new Map<string, Row[][]>();
   for (const line of csv.trim().split("\n").slice(1)) {
     const [set, start, seed, side, , ...numbers] = line.split(",");
-    const [map50, map, full, small] = numbers.map(Number) as [number, number, number, number];
+    const [map50, map, full, small] = numbers.map((text) => (text ? Number(text) : undefined)) as [number, number, number, number | undefined];
     const seedRows = bySet.get([set, start, side].join(" | ")) ?? [];
     bySet.set([set, start, side].join(" | "), seedRows);
-    (seedRows[Number(seed)] ??= []).push({ map50, map, lost: (small - full) * 100 });
+    (seedRows[Number(seed)] ??= []).push({ map50, map, lost: small === undefined ? undefined : (small - full) * 100 });
   }
   return [...bySet].map(([name, found]) => {
     const seedRows = found.filter((rows) => rows.length > 0);
@@ -89,7 +90,9 @@ function markdown(csv: string): string[] {
       return [...new Set([texts[0], texts.at(-1)])].join("–");
     };
     const epochs = seedRows[0]!.length;
-    const lost = seedRows.map((rows) => rows.at(-1)!.lost).map((points) => `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`);
+    const lost = seedRows
+      .map((rows) => rows.at(-1)!.lost)
+      .map((points) => (points === undefined ? "–" : `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)}`));
     return `| ${[name, epochs, seedRows.length, range((rows) => rows.at(-1)!.map50), range((rows) => rows.at(-1)!.map), range((rows) => rows[Math.floor(rows.length / 3) - 1]!.map), lost.join(", ")].join(" | ")} |`;
   });
 }
