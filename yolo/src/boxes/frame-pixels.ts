@@ -19,6 +19,7 @@ export function framePixels(pictures: readonly Placed[], width: number, height: 
   pictures.forEach((picture, n) => {
     const own = bytes.subarray(n * size, (n + 1) * size);
     if (picture.width < width || picture.height < height) own.fill(padGrey);
+    if (picture.width === width) return own.set(picture.pixels, picture.top * width * 3);
     const row = picture.width * 3;
     for (let y = 0; y < picture.height; y++) own.set(picture.pixels.subarray(y * row, (y + 1) * row), ((y + picture.top) * width + picture.left) * 3);
   });
