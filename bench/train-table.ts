@@ -3,7 +3,8 @@
 //   node --import tsx bench/train-table.ts [RESULTS.csv]
 //
 // Each finished run adds its rows to the file (bench/results/training.csv), and what stands there already is not run again:
-// it can be stopped at any time. At the end the table of docs/training.md is printed. `shapes` is run as the mark was (320 px, 60 epochs, batch 8); the others at 256 px for 30.
+// it can be stopped at any time. At the end the table of docs/training.md is printed. `shapes` is run as the mark was
+// (320 px, 60 epochs, batch 8); the others at 256 px for 30.
 // Fine-tuning starts from weights that were trained on another of the sets.
 import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

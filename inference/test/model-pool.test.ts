@@ -67,8 +67,9 @@ describe("a pool of workers", () => {
     const ms = performance.now() - started;
     assert.ok(ms >= 195, `a lone picture waited ${ms} ms for others`);
     many.kill();
-    // Left to itself a worker tries whether they pay, and either answer is right.
-    assert.ok([1, 4].includes((await start({ maxBatch: 4 })).batchSize));
+    // Left to itself a worker tries whether they pay. Whatever it finds, it serves.
+    const tried = await start({ maxBatch: 4 });
+    assert.equal((await tried.detect(job())).found.width, 120);
   }).timeout(30_000);
 
   it("tells the client's mistakes from others", async () => {

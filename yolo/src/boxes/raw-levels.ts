@@ -22,10 +22,15 @@ export function decodeLevels(levels: readonly RawLevel[], classes: number, minSc
     const { cls } = level;
     const cells = level.height * level.width;
     const stride = strides[index]!;
+    // A cell may count for several classes.
+    const boxes = new Map<number, BoxXyxy>();
     for (let at = 0; at < classes * cells; at++) {
       const logit = cls[at]!;
       if (!(logit > threshold)) continue;
-      found.push({ box: cellBox(level, at % cells, stride), score: 1 / (1 + Math.exp(-logit)), cls: Math.floor(at / cells) });
+      const cell = at % cells;
+      const box = boxes.get(cell) ?? cellBox(level, cell, stride);
+      boxes.set(cell, box);
+      found.push({ box, score: 1 / (1 + Math.exp(-logit)), cls: Math.floor(at / cells) });
     }
   });
   return found;
