@@ -6,11 +6,12 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import * as tf from "@tensorflow/tfjs-node";
+import { decodeLevels } from "../src/boxes/raw-levels.ts";
 import { seededRandom, uniform } from "../src/augment/random.ts";
 import { layoutOf, initialWeights } from "../src/nn/parameters.ts";
 import { predictLayers } from "../src/nn/predict-layers.ts";
 import { calibrate } from "../src/onnx/calibrate.ts";
-import { exportOnnx } from "../src/onnx/export.ts";
+import { exportOnnx, exportRawOnnx } from "../src/onnx/export.ts";
 import { predict } from "../src/nn/predict.ts";
 import { EagerTrainer } from "../src/train/eager.ts";
 import { lossAndGradient, stepSetting } from "../src/train/step.ts";
@@ -168,6 +169,47 @@ describe("the .pt file", () => {
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
+  }).timeout(60_000);
+});
+
+describe("raw levels", () => {
+  it("decode to what the whole ONNX graph gives for the same picture, for every class of a cell", async () => {
+    const weights = someWeights();
+    const pixels = Uint8Array.from(somePicture(1), (value) => value * 255);
+    const planes = new Float32Array(3 * side * side).map((_, i) => pixels[(i % (side * side)) * 3 + Math.floor(i / (side * side))]! / 255);
+    const run = async (onnx: Uint8Array, feeds: InferenceSession.FeedsType) => {
+      const session = await InferenceSession.create(onnx, { logSeverityLevel: 3 });
+      const outputs = await session.run(feeds);
+      await session.release();
+      return outputs;
+    };
+    const raw = await run(exportRawOnnx(config, layout, weights), { pixels: new Tensor("uint8", pixels, [1, side, side, 3]) });
+    const levels = [3, 4, 5].map((p) => {
+      const [, , height, width] = raw[`cls${p}`]!.dims as [number, number, number, number];
+      return { box: raw[`box${p}`]!.data as Float32Array, cls: raw[`cls${p}`]!.data as Float32Array, height, width };
+    });
+    const { output0 } = await run(exportOnnx(config, layout, weights, { side, labels: ["a", "b", "c"] }), {
+      images: new Tensor("float32", planes, [1, 3, side, side]),
+    });
+    const [, , anchors] = output0!.dims as [number, number, number];
+    const value = (row: number, anchor: number) => (output0!.data as Float32Array)[row * anchors + anchor]!;
+    // In the order of levels, classes, cells; all of them, for no score is 0.
+    let from = 0;
+    const expected = levels.flatMap(({ height, width }) => {
+      const first = from;
+      from += height * width;
+      return [0, 1, 2].flatMap((cls) => Array.from({ length: height * width }, (_, cell) => ({ cls, anchor: first + cell })));
+    });
+    const found = decodeLevels(levels, 3, 1e-12);
+    assert.equal(found.length, 3 * anchors);
+    expected.forEach(({ cls, anchor }, i) => {
+      const [cx, cy, w, h] = [0, 1, 2, 3].map((row) => value(row, anchor)) as [number, number, number, number];
+      const { box, score, cls: own } = found[i]!;
+      assert.equal(own, cls);
+      const known = [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, value(4 + cls, anchor)];
+      const differences = [...box, score].map((number, n) => Math.abs(number - known[n]!));
+      assert.ok(Math.max(...differences) < 1e-3 && differences[4]! < 1e-5, `anchor ${anchor}: off by ${differences.join(", ")}`);
+    });
   }).timeout(60_000);
 });
 
