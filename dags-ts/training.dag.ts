@@ -27,6 +27,8 @@ export interface TrainingConf {
   patience: number;
   /** Optimiser; auto takes AdamW for short runs and SGD for long ones. @default "auto" */
   optimizer: "auto" | "SGD" | "AdamW";
+  /** What training computes in; bf16 is about one and a half times as fast on CPUs with AMX. @default "fp32" */
+  precision: "fp32" | "bf16";
   /** First learning rate; 0 for the optimiser's own. @default 0 @minimum 0 @maximum 1 */
   lr0: number;
   /** Epochs at the end without mosaic, at most a fifth of all. @default 10 @minimum 0 @asType integer */
@@ -56,6 +58,7 @@ export default dag<TrainingConf>("training_pipeline", { schedule: null, retries:
     seed: conf.seed,
     patience: conf.patience,
     optimizer: conf.optimizer,
+    precision: conf.precision,
     lr0: conf.lr0,
     closeMosaic: conf.close_mosaic,
     freeze: conf.freeze,

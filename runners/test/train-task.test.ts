@@ -78,6 +78,7 @@ describe("the training task", () => {
     seed: 0,
     patience: 10,
     optimizer: "auto",
+    precision: "fp32",
     lr0: 0,
     closeMosaic: 0,
     freeze: 0,

@@ -18,6 +18,7 @@ const schema = z.object({
   weights: z.string(),
   accumulate: z.number().int().min(1).max(1024),
   engine: z.enum(["traced", "eager"]),
+  precision: z.enum(["fp32", "bf16"]),
 });
 
 /** A run's options from what a person wrote; what is missing is the default. Throws an error that names each that does not fit. */

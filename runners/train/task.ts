@@ -39,6 +39,8 @@ interface TrainInput {
   readonly patience: number;
   /** auto, SGD or AdamW. */
   readonly optimizer: string;
+  /** fp32 or bf16. */
+  readonly precision: string;
   /** 0 for the optimiser's own. */
   readonly lr0: number;
   readonly closeMosaic: number;

@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs-node";
 import { seededRandom } from "../src/augment/random.ts";
-import { initialWeights, layoutOf } from "../src/nn/parameters.ts";
+import { initialWeights, type Layout, layoutOf, type Slot } from "../src/nn/parameters.ts";
+import { maxPool5, maxPool5Gradient, toBfloat16, toFloat32 } from "../src/nn/kernels.ts";
+import { type Precision, trainingPass } from "../src/nn/train-layers.ts";
+import { bfloat16Advice } from "../src/train/bfloat16.ts";
 import { EagerTrainer } from "../src/train/eager.ts";
 import { frozenPrefixes } from "../src/train/options.ts";
 import { stepSetting, type StepOptions } from "../src/train/step.ts";
-import { TracedTrainer } from "../src/train/traced.ts";
+import { sessionOf, TracedTrainer } from "../src/train/traced.ts";
 import { freshState, type HostBatch, stateNames, type Trainer } from "../src/train/trainer.ts";
 import { Recorder } from "../src/trace/recorder.ts";
-import { DataType, TensorflowGraph } from "../src/trace/graph.ts";
+import { DataType, TensorflowGraph, typeAttribute } from "../src/trace/graph.ts";
 
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);
@@ -101,6 +104,114 @@ describe("traced training", () => {
     assert.deepEqual(ours, theirs);
     for (const trainer of [first, second]) trainer.dispose();
   }).timeout(120_000);
+});
+
+describe("steps in bfloat16", () => {
+  /** A network of a few layers that has each kind of them. */
+  const shapes: Readonly<Record<string, readonly number[]>> = {
+    ...Object.fromEntries([3, 16, 32].map((from, i) => [`${"abc"[i]}.conv.weight`, [i < 2 ? 3 : 1, i < 2 ? 3 : 1, from, [16, 32, 32][i]!]])),
+    ...Object.fromEntries([16, 32, 32].flatMap((size, i) => ["weight", "bias"].map((leaf) => [`${"abc"[i]}.bn.${leaf}`, [size]]))),
+    "d.weight": [1, 1, 32, 5],
+    "d.bias": [5],
+  };
+  const few = { slots: new Map<string, Slot>(), stats: new Map() };
+  let total = 0;
+  for (const [name, shape] of Object.entries(shapes)) {
+    const length = shape.reduce((product, size) => product * size);
+    few.slots.set(name, { name, shape, offset: total, length });
+    total += length;
+  }
+
+  type Inputs = Readonly<Record<string, { readonly shape: readonly number[]; readonly values: Float32Array }>>;
+
+  /** What a recorded function makes of float32 inputs. */
+  function computed(inputs: Inputs, work: (tensors: Readonly<Record<string, tf.Tensor>>) => tf.Tensor): Float32Array {
+    const graph = new TensorflowGraph();
+    const recorder = new Recorder(graph);
+    const { float32 } = DataType;
+    tf.tidy(() => {
+      const tensors = Object.entries(inputs).map(
+        ([name, { shape }]) => [name, recorder.input(graph.placeholder(name, float32, shape), float32, shape)] as const,
+      );
+      const result = recorder.record(() => work(Object.fromEntries(tensors)));
+      graph.node("Identity", [recorder.output(result)], { T: typeAttribute(float32) }, "result");
+    });
+    const session = sessionOf(graph);
+    try {
+      const feeds = Object.entries(inputs).map(([name, input]) => [name, { ...input, type: float32 }]);
+      return session.run(Object.fromEntries(feeds), ["result"])[0]!;
+    } finally {
+      session.dispose();
+    }
+  }
+
+  /** The gradient of the few layers' parameters for a picture and the gradient of their output. */
+  function gradientOf(precision: Precision): Float32Array {
+    const random = seededRandom(9);
+    const some = (...shape: number[]) => ({
+      shape,
+      values: Float32Array.from({ length: shape.reduce((product, size) => product * size) }, () => random() - 0.3),
+    });
+    return computed({ image: some(2, 32, 32, 3), dy: some(2, 16, 16, 5), parameters: some(total) }, ({ image, dy, parameters }) => {
+      const pass = trainingPass(few as unknown as Layout, parameters as tf.Tensor1D, image!, precision);
+      const { conv, project, halve, concat, add, upsample } = pass.layers;
+      const [left, right] = halve(conv("a", image!, { out: 16, kernel: 3, stride: 2 }));
+      const wide = upsample(concat("joined", [add("sum", left, right), right]));
+      const narrow = conv("c", conv("b", wide, { out: 32, kernel: 3, stride: 2 }), { out: 32, kernel: 1, stride: 1 });
+      pass.tape.give(project("d", narrow, { out: 5, initial: 0 }), dy!);
+      pass.tape.backward();
+      return pass.gradient();
+    });
+  }
+
+  // The float32 pass is the measure, which torch's golden numbers hold. A bfloat16 has 8 bits: each number is within 2⁻⁹ of its own.
+  it("give the gradients of float32 within a few hundredths, through each kind of layer", () => {
+    const [exact, half] = [gradientOf("fp32"), gradientOf("bf16")];
+    for (const { name, offset, length } of few.slots.values()) {
+      const apart = distance(exact.subarray(offset, offset + length), half.subarray(offset, offset + length));
+      // The output's bias alone is computed in float32.
+      assert.ok(name === "d.bias" ? apart < 1e-6 : apart > 1e-4 && apart < 0.03, `${name}: ${apart}`);
+    }
+  });
+
+  it("give max-pool's gradient exactly, where numbers are whole and differ", () => {
+    // 0 … 255 in some order, and gradients of 1 … 4: bfloat16 has them all, and the sums of 25 of them.
+    const x = { shape: [1, 16, 16, 1], values: Float32Array.from({ length: 256 }, (_, i) => (i * 97) % 256) };
+    const dy = { ...x, values: Float32Array.from({ length: 256 }, (_, i) => 1 + (i % 4)) };
+    const exact = computed({ x, dy }, (given) => maxPool5Gradient(given["x"]!, maxPool5(given["x"]!), given["dy"]!));
+    const half = computed({ x, dy }, (given) => {
+      const [wide, gradient] = [toBfloat16(given["x"]!), toBfloat16(given["dy"]!)];
+      return toFloat32(maxPool5Gradient(wide, maxPool5(wide), gradient));
+    });
+    assert.deepEqual(half, exact);
+    assert.equal(half.filter((value) => value > 0).length > 8, true);
+  });
+
+  it("give the losses and the statistics of float32", () => {
+    const [exact, half] = (["fp32", "bf16"] as const).map((precision) => {
+      const trainer = both({ precision, gathers: true })[1];
+      const parts = trainer.step(batchOf(1));
+      const { stats } = trainer.read();
+      trainer.dispose();
+      return { loss: parts.reduce((sum, value) => sum + value), stats };
+    }) as [{ loss: number; stats: Float32Array }, { loss: number; stats: Float32Array }];
+    assert.ok(Math.abs(half.loss / exact.loss - 1) < 0.02, `loss ${half.loss} for ${exact.loss}`);
+    assert.ok(distance(exact.stats, half.stats) < 2e-3, `running statistics are ${distance(exact.stats, half.stats)} apart`);
+  }).timeout(120_000);
+
+  it("are recommended where the CPU has them, and warned of where it has not", () => {
+    const flags = (names: string) => `processor\t: 0\nflags\t\t: fpu ${names} vme\nbugs\t:\n`;
+    assert.match(bfloat16Advice(false, flags("avx512_bf16 amx_bf16"))!, /precision bf16 trains about/);
+    assert.match(bfloat16Advice(true, flags("avx2"))!, /trains faster with fp32/);
+    for (const [chosen, text] of [
+      [true, flags("amx_bf16")],
+      [true, flags("avx512_bf16")],
+      [false, flags("avx512_bf16")],
+      [false, flags("avx2")],
+      [true, ""],
+    ] as const)
+      assert.equal(bfloat16Advice(chosen, text), undefined);
+  });
 });
 
 describe("the recorder", () => {

@@ -114,6 +114,19 @@ export function batchNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, empty
   return { y: y!, mean: mean!, variance: variance!, reserved: [r1!, r2!, r3!] };
 }
 
+/** TensorFlow's number of bfloat16, which tfjs has no name for. */
+const bfloat16 = 14;
+const cast = (x: tf.Tensor, from: number, to: number) => {
+  const type = (name: string, value: number): OpAttr => ({ name, type: binding.TF_ATTR_TYPE, value });
+  return backend.executeSingleOutput("Cast", [type("SrcT", from), type("DstT", to), bool("Truncate", false)], [x]);
+};
+
+/** Rounds float32 to bfloat16. tfjs takes the result for float32: only a recording, which knows better, may use it. */
+export const toBfloat16 = (x: tf.Tensor): tf.Tensor => cast(x, binding.TF_FLOAT, bfloat16);
+
+/** The same numbers as float32. */
+export const toFloat32 = (x: tf.Tensor): tf.Tensor => cast(x, bfloat16, binding.TF_FLOAT);
+
 /** Gradients of `batchNorm` by picture, scale and shift. */
 export function batchNormGradient(dy: tf.Tensor, x: tf.Tensor, gamma: tf.Tensor, { reserved }: NormOutput, epsilon: number): [tf.Tensor, tf.Tensor, tf.Tensor] {
   const [dx, dGamma, dBeta, ...unused] = backend.executeMultipleOutputs("FusedBatchNormGradV3", normAttrs(epsilon), [dy, x, gamma, ...reserved], 5);
@@ -125,13 +138,24 @@ export function sigmoidGradient(y: tf.Tensor, dy: tf.Tensor): tf.Tensor {
   return backend.executeSingleOutput("SigmoidGrad", [floatType("T")], [y, dy]);
 }
 
-const poolAttrs = () => [floatType("T"), text("padding", "SAME"), ints("ksize", [1, 5, 5, 1]), ints("strides", [1, 1, 1, 1]), text("data_format", "NHWC")];
+const poolAttrs = (side: number, stride: number) => [
+  floatType("T"),
+  text("padding", "SAME"),
+  ints("ksize", [1, side, side, 1]),
+  ints("strides", [1, stride, stride, 1]),
+  text("data_format", "NHWC"),
+];
 
 /** 5×5 max-pool of stride 1; cells outside the picture never win. */
 export function maxPool5(x: tf.Tensor): tf.Tensor {
-  return backend.executeSingleOutput("MaxPool", poolAttrs(), [x]);
+  return backend.executeSingleOutput("MaxPool", poolAttrs(5, 1), [x]);
 }
 
 export function maxPool5Gradient(x: tf.Tensor, y: tf.Tensor, dy: tf.Tensor): tf.Tensor {
-  return backend.executeSingleOutput("MaxPoolGrad", poolAttrs(), [x, y, dy]);
+  return backend.executeSingleOutput("MaxPoolGrad", poolAttrs(5, 1), [x, y, dy]);
+}
+
+/** The mean of each 2×2 cells. */
+export function avgPool2(x: tf.Tensor): tf.Tensor {
+  return backend.executeSingleOutput("AvgPool", poolAttrs(2, 2), [x]);
 }

@@ -1,7 +1,7 @@
 import { MessageWriter } from "../files/protobuf.ts";
 
 /** TensorFlow's numbers of element types (tensorflow/core/framework/types.proto). */
-export const DataType = { float32: 1, uint8: 4, int32: 3, int64: 9, bool: 10, resource: 20 } as const;
+export const DataType = { float32: 1, uint8: 4, int32: 3, int64: 9, bool: 10, bfloat16: 14, resource: 20 } as const;
 export type DataTypeNumber = number;
 
 /** An attribute of a graph node, as AttrValue in tensorflow/core/framework/attr_value.proto. */

@@ -88,8 +88,11 @@ export class Recorder {
   }
 
   #operation(op: string, attributes: readonly OpAttr[], ids: readonly number[]): NativeTensor[] {
-    const inputs = ids.map((id) => this.#known(id, op));
     const given = Object.fromEntries(attributes.map((attribute) => [attribute.name, graphAttribute(attribute)]));
+    const inputs = this.#inBfloat16(
+      ids.map((id) => this.#known(id, op)),
+      given,
+    );
     const inferred = inferredType[op];
     // Eager execution infers what tfjs leaves out; a graph must say it.
     if (inferred && !given[inferred.attribute]) given[inferred.attribute] = typeAttribute(inputs[inferred.input]!.dtype);
@@ -100,7 +103,21 @@ export class Recorder {
     );
     return inferOutputs(op, inputs, given).map(({ dtype, shape, values }, i) => {
       const id = this.#add({ output: `${name}:${i}`, dtype, shape, ...(values && { values }) });
-      return { id, dtype, shape };
+      return { id, dtype: dtype === DataType.bfloat16 ? DataType.float32 : dtype, shape };
+    });
+  }
+
+  /**
+   * tfjs knows no bfloat16 and takes such tensors for float32. An operation on one is recorded as what it is, and a number
+   * that stands beside it takes its type, as in other frameworks.
+   */
+  #inBfloat16(inputs: readonly Recorded[], given: Record<string, Attribute>): readonly Recorded[] {
+    if (!given["T"] || !inputs.some(({ dtype }) => dtype === DataType.bfloat16)) return inputs;
+    given["T"] = typeAttribute(DataType.bfloat16);
+    return inputs.map((input) => {
+      const { dtype, shape, values } = input;
+      if (dtype !== DataType.float32 || shape.length > 0 || !values) return input;
+      return { dtype: DataType.bfloat16, shape, values, output: this.#graph.constant(DataType.bfloat16, shape, bytesOf(DataType.bfloat16, values)) };
     });
   }
 }
@@ -132,6 +149,11 @@ function materialised(tensor: tf.Tensor): { id: number; dtype: number } {
 }
 
 function bytesOf(dtype: DataTypeNumber, values: ArrayLike<number>): Uint8Array {
+  // The upper halves of float32: exact for the small whole numbers that stand in a network.
+  if (dtype === DataType.bfloat16) {
+    const halves = new Uint16Array(Float32Array.from(values).buffer).filter((_, i) => i % 2 === 1);
+    return new Uint8Array(halves.buffer);
+  }
   const typed =
     dtype === DataType.float32
       ? Float32Array.from(values)

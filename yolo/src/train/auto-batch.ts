@@ -1,4 +1,5 @@
 import { type Layers, type ModelConfig, yolov8 } from "../nn/model.ts";
+import type { Precision } from "../nn/train-layers.ts";
 import { layoutOf } from "../nn/parameters.ts";
 
 interface Area {
@@ -29,8 +30,8 @@ function convolved(config: ModelConfig, side: number): number {
   return total;
 }
 
-/** Float32 numbers that a traced step holds at its peak for each number that a convolution gives; measured, see the test. */
-const heldPerNumber = 4.6;
+/** Bytes that a traced step holds at its peak for each number that a convolution gives; measured, see the test. */
+const bytesPerNumber: Readonly<Record<Precision, number>> = { fp32: 18.4, bf16: 12 };
 
 /** The process without a model: Node, TensorFlow, ONNX Runtime. */
 const baseBytes = 420e6;
@@ -38,17 +39,23 @@ const baseBytes = 420e6;
 /** Vectors of the parameters' length that a step holds: state, gradient, and what the update makes of them. */
 const heldVectors = 12;
 
+/** What of a run's options decides the size of its steps. */
+interface StepShape {
+  readonly side: number;
+  readonly precision: Precision;
+}
+
 /** The memory that training takes at its peak, bytes: measured on sizes n and s at 320 and 640 px, within a quarter. */
-export function trainingBytes(config: ModelConfig, side: number, batch: number): number {
-  return baseBytes + 4 * (heldVectors * layoutOf(config).length + heldPerNumber * batch * convolved(config, side));
+export function trainingBytes(config: ModelConfig, { side, precision }: StepShape, batch: number): number {
+  return baseBytes + 4 * heldVectors * layoutOf(config).length + bytesPerNumber[precision] * batch * convolved(config, side);
 }
 
 /** More pictures a step make nothing faster on a CPU. */
 const largest = 64;
 
 /** The largest batch, a power of two, that takes at most `available` bytes; 1 where nothing fits. */
-export function automaticBatch(config: ModelConfig, side: number, available: number): number {
+export function automaticBatch(config: ModelConfig, shape: StepShape, available: number): number {
   let batch = 1;
-  while (batch < largest && trainingBytes(config, side, batch * 2) <= available) batch *= 2;
+  while (batch < largest && trainingBytes(config, shape, batch * 2) <= available) batch *= 2;
   return batch;
 }

@@ -14,9 +14,10 @@ export async function checkData({ train, validation, labels, options }: TrainJob
   if (labels.length === 0) problems.push("there are no labels");
   if (train.length === 0) problems.push("the training split is empty");
   if (validation.length === 0) problems.push("the validation split is empty: give it at least one picture");
-  const { side, batch } = options;
+  const { side, batch, precision, engine } = options;
   if (side % 32 !== 0 || side < 32) problems.push(`imgsz is ${side}, and must be a multiple of 32`);
   if (!Number.isInteger(batch) || batch < 1) problems.push(`batch is ${batch}, and must be at least 1`);
+  if (precision === "bf16" && engine === "eager") problems.push("precision bf16 needs the traced engine: eager steps compute in fp32");
   for (const picture of [...train, ...validation]) problems.push(...labelProblems(picture, labels.length));
   for (const { file } of [...train, ...validation]) {
     const problem = await pictureProblem(file);

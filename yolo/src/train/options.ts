@@ -1,5 +1,6 @@
 import { type AugmentOptions, defaultAugment } from "../augment/sample.ts";
 import type { Size } from "../nn/model.ts";
+import type { Precision } from "../nn/train-layers.ts";
 import type { OptimizerKind } from "./optimizer.ts";
 
 /** Everything about a run that a person may choose. What decides its result is all here, and in the data. */
@@ -31,6 +32,8 @@ export interface TrainOptions {
   readonly freeze: number;
   /** "traced" runs each step as one TensorFlow graph; "eager" operation by operation, slower and easier to follow. */
   readonly engine: "traced" | "eager";
+  /** What a step computes in; "bf16" needs the traced engine, and is fast on CPUs and GPUs that multiply bfloat16. */
+  readonly precision: Precision;
   readonly augment: AugmentOptions;
   /** Memory for decoded pictures, in MiB; what does not fit is decoded each time. */
   readonly cacheMiB: number;
@@ -54,6 +57,7 @@ export const defaultOptions: TrainOptions = {
   accumulate: 1,
   freeze: 0,
   engine: "traced",
+  precision: "fp32",
   augment: defaultAugment,
   cacheMiB: 1024,
 };

@@ -13,6 +13,7 @@ import { resultsCsv } from "../report/results-csv.ts";
 import { writeCheckpoint, writeTorchCheckpoint } from "../weights/checkpoint.ts";
 import { readWeightsFile, takeWeights } from "../weights/take-weights.ts";
 import { automaticBatch } from "./auto-batch.ts";
+import { bfloat16Advice, cpuinfo } from "./bfloat16.ts";
 import { checkData, DataError } from "./check-data.ts";
 import { loadBatches } from "./loader.ts";
 import { loadPicture } from "./pictures.ts";
@@ -65,6 +66,8 @@ export async function trainInFolder(asked: TrainJob, folder: string, origin: Ori
   const saved = await savedState(place(stateFile));
   const job = withBatch(asked, saved, events);
   for (const odd of await checkData(job)) events.onNote(odd);
+  const advice = bfloat16Advice(job.options.precision === "bf16", await cpuinfo());
+  if (advice) events.onNote(advice);
   const { labels, options } = job;
   const config = { size: options.size, classes: labels.length };
   const state = saved && isOf(saved, job, place(stateFile), events) ? saved : undefined;
@@ -144,7 +147,7 @@ function withBatch(job: TrainJob, saved: RunState | undefined, events: FolderEve
   const { options, labels } = job;
   if (options.batch !== 0) return job;
   const available = process.availableMemory() * shareOfMemory;
-  const batch = saved?.batch ?? automaticBatch({ size: options.size, classes: labels.length }, options.side, available);
+  const batch = saved?.batch ?? automaticBatch({ size: options.size, classes: labels.length }, options, available);
   events.onNote(`batch ${batch}, for ${(available / 2 ** 30).toFixed(1)} GiB of memory`);
   return { ...job, options: { ...options, batch } };
 }

@@ -5,7 +5,7 @@ import { detectionLoss } from "../loss/loss.ts";
 import { oneHot } from "../loss/one-hot.ts";
 import { type ModelConfig, yolov8 } from "../nn/model.ts";
 import { type Layout, layoutOf, normMomentum } from "../nn/parameters.ts";
-import { trainingPass } from "../nn/train-layers.ts";
+import { type Precision, trainingPass } from "../nn/train-layers.ts";
 import { optimise, type OptimizerKind, rateTensors, type TrainState } from "./optimizer.ts";
 
 /** What stays the same in all steps of a run. */
@@ -19,15 +19,16 @@ export interface StepSetting {
   readonly gathers: boolean;
   /** Parameters whose names begin with one of these stay as they are. */
   readonly frozen: readonly string[];
+  readonly precision: Precision;
 }
 
-export interface StepOptions extends Pick<StepSetting, "optimizer" | "weightDecay">, Partial<Pick<StepSetting, "gathers" | "frozen">> {
+export interface StepOptions extends Pick<StepSetting, "optimizer" | "weightDecay">, Partial<Pick<StepSetting, "gathers" | "frozen" | "precision">> {
   readonly config: ModelConfig;
   readonly side: number;
 }
 
-export function stepSetting({ config, side, optimizer, weightDecay, gathers = false, frozen = [] }: StepOptions): StepSetting {
-  return { config, layout: layoutOf(config), optimizer, weightDecay, anchors: anchorTensors(side, side), gathers, frozen };
+export function stepSetting({ side, gathers = false, frozen = [], precision = "fp32", ...rest }: StepOptions): StepSetting {
+  return { ...rest, layout: layoutOf(rest.config), anchors: anchorTensors(side, side), gathers, frozen, precision };
 }
 
 /** A batch on the device. */
@@ -52,7 +53,7 @@ export function lossAndGradient(
   parameters: tf.Tensor1D,
   batch: Batch,
 ): { parts: tf.Tensor1D; gradient: tf.Tensor1D; batchStats: tf.Tensor1D } {
-  const pass = trainingPass(setting.layout, parameters, batch.images);
+  const pass = trainingPass(setting.layout, parameters, batch.images, setting.precision);
   const levels = yolov8<tf.Tensor>(pass.layers, batch.images, setting.config);
   const { box, cls } = flattenLevels(levels);
   const { parts, boxGradient, clsGradient } = detectionLoss(box, cls, truthOf(batch, setting.config.classes), setting.anchors);

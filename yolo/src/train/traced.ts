@@ -141,6 +141,11 @@ function record(setting: StepSetting, state: HostState, host: HostBatch): Sessio
     gathered.parts.dispose();
   });
 
+  return sessionOf(graph);
+}
+
+/** A session of a graph, which takes its way through a temporary folder. */
+export function sessionOf(graph: TensorflowGraph): Session {
   const folder = mkdtempSync(path.join(tmpdir(), "airloom-trace-"));
   try {
     writeFileSync(path.join(folder, "saved_model.pb"), graph.finish());

@@ -146,10 +146,10 @@ class TrainingRun {
 
     const config = { size: options.size, classes: labels.length };
     const layout = layoutOf(config);
-    const { side, batch, seed, augment, weightDecay, freeze, engine } = options;
+    const { side, batch, seed, augment, weightDecay, freeze, engine, precision } = options;
     const cacheBytes = (options.cacheMiB * bytesOfMiB) / 2;
     const gathers = options.accumulate > 1;
-    const setting = stepSetting({ config, side, optimizer: this.#plan.optimizer, weightDecay, gathers, frozen: frozenPrefixes(freeze) });
+    const setting = stepSetting({ config, side, optimizer: this.#plan.optimizer, weightDecay, gathers, frozen: frozenPrefixes(freeze), precision });
     const Engine = engine === "eager" ? EagerTrainer : TracedTrainer;
     this.#trainer = new Engine(setting, state?.state ?? freshState(weights ?? initialWeights(layout, seed), gathers));
     this.#validator = new Validator(job.validation, { config, layout, side, batch, cacheBytes });
