@@ -25,7 +25,7 @@ try {
   const validation = Array.from({ length: repeats }, () => drawn).flat();
   const config = { size: "n", classes: labels.length } as const;
   const layout = layoutOf(config);
-  const weights = weightsFile ? takeWeights(layout, readWeightsFile(await readFile(weightsFile), weightsFile), 0).weights : initialWeights(layout, 0);
+  const weights = weightsFile ? takeWeights(layout, readWeightsFile(await readFile(weightsFile)).tensors, 0).weights : initialWeights(layout, 0);
   const validator = new Validator(validation, { config, layout, side, batch, cacheBytes: 2 ** 30 });
   await validator.run(weights);
 

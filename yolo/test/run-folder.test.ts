@@ -7,7 +7,9 @@ import { defaultOptions, type TrainOptions } from "../src/train/options.ts";
 import type { PictureFile } from "../src/train/pictures.ts";
 import { trainInFolder } from "../src/train/run-folder.ts";
 import type { TrainJob } from "../src/train/train.ts";
-import { readCheckpoint } from "../src/weights/checkpoint.ts";
+import { readCheckpoint, writeCheckpoint } from "../src/weights/checkpoint.ts";
+import { readSafetensors, writeSafetensors } from "../src/weights/safetensors.ts";
+import { readWeightsFile } from "../src/weights/take-weights.ts";
 
 const origin = { dataset: "drawn for a test" };
 
@@ -127,7 +129,33 @@ describe("a training run in a folder", () => {
     assert.match(notes.join("\n"), /291 of 297 parameters and statistics from .*best\.pt/);
     assert.match(notes.join("\n"), /begins anew: head\.p3\.cls\.out\.weight/);
     assert.equal(end.why, "epochs");
-    await assert.rejects(run(job({ weights: path.join(root, "none.pt") }), "nothing"), /none\.pt cannot be read/);
+    await assert.rejects(run(job({ weights: path.join(root, "none.pt") }), "nothing"), /cannot begin with .*none\.pt: ENOENT/);
+  }).timeout(120_000);
+
+  it("hands the licence of the weights it began with on to the card and to every file, also after a stop", async () => {
+    const { folder: scratch } = await run(job({ engine: "traced", epochs: 1 }), "scratch");
+    assert.match(
+      await readFile(path.join(scratch, "model-card.md"), "utf8"),
+      /Starting weights\*\*: none: trained from scratch\n- \*\*Licence of the weights\*\*: Apache-2\.0/,
+    );
+    const given = path.join(root, "theirs.safetensors");
+    const whole = readCheckpoint(await readFile(path.join(scratch, "best.safetensors")));
+    await writeFile(given, writeCheckpoint({ ...whole, licence: "AGPL-3.0" }));
+    const work = job({ engine: "traced", epochs: 2, weights: given });
+    await run(work, "licensed", 2);
+    const { folder } = await run(work, "licensed");
+    assert.match(
+      await readFile(path.join(folder, "model-card.md"), "utf8"),
+      /theirs\.safetensors \(licence: AGPL-3\.0\)\n- \*\*Licence of the weights\*\*: AGPL-3\.0/,
+    );
+    for (const name of ["best.safetensors", "last.safetensors", "best.pt", "best.onnx", "best.int8.onnx"])
+      assert.equal(readWeightsFile(await readFile(path.join(folder, name))).licence, "AGPL-3.0", name);
+    const unstated = path.join(root, "unstated.safetensors");
+    const { tensors } = readSafetensors(await readFile(given));
+    await writeFile(unstated, writeSafetensors(tensors, {}));
+    const { folder: third } = await run(job({ engine: "traced", epochs: 1, weights: unstated }), "unstated");
+    assert.match(await readFile(path.join(third, "model-card.md"), "utf8"), /unstated\.safetensors \(licence: not stated in the file/);
+    assert.match(readWeightsFile(await readFile(path.join(third, "best.onnx"))).licence!, /^not stated by .*unstated\.safetensors/);
   }).timeout(120_000);
 
   it("begins anew, and says so, where the folder holds the state of another run", async () => {
@@ -144,6 +172,7 @@ describe("a training run in a folder", () => {
     const refused = (change: Partial<TrainJob>, message: RegExp) => assert.rejects(run({ ...good, ...change }, "bad"), message);
     await refused({ train: [] }, /the training split is empty/);
     await refused({ validation: [] }, /the validation split is empty/);
+    await refused(job({ precision: "bf16", engine: "eager" }), /precision bf16 needs the traced engine/);
     await refused({ labels: ["one"] }, /1\.png, object 1: class 1 is not one of 0 … 0/);
     await refused({ train: [{ file: broken, objects: [] }] }, /broken\.jpg cannot be read as a picture/);
     const { file } = good.train[0]!;

@@ -21,7 +21,7 @@ const golden = (name: string) => readFileSync(new URL(`golden/${name}`, import.m
 describe("weights from files", () => {
   it("come back whole from our own safetensors and .pt", async () => {
     for (const file of [writeCheckpoint(checkpoint), await writeTorchCheckpoint(checkpoint)]) {
-      const taken = takeWeights(layout, readWeightsFile(file, "file"), 9);
+      const taken = takeWeights(layout, readWeightsFile(file).tensors, 9);
       assert.deepEqual(taken.weights, weights);
       assert.deepEqual(taken.report, { matched: layout.slots.size + layout.stats.size, of: layout.slots.size + layout.stats.size, fresh: [], unused: [] });
     }
@@ -29,16 +29,16 @@ describe("weights from files", () => {
 
   it("come from ONNX initialisers, and give the same ONNX again: folding a norm that changes nothing", () => {
     const onnx = Buffer.from(exportOnnx(config, layout, weights, { side: 64, labels: checkpoint.labels }));
-    const { weights: taken, report } = takeWeights(layout, readWeightsFile(onnx, "best.onnx"), 9);
+    const { weights: taken, report } = takeWeights(layout, readWeightsFile(onnx).tensors, 9);
     assert.deepEqual([report.matched, report.fresh], [report.of, []]);
-    const again = readWeightsFile(Buffer.from(exportOnnx(config, layout, taken, { side: 64, labels: checkpoint.labels })), "again");
-    for (const [name, { values }] of readWeightsFile(onnx, "best.onnx"))
+    const again = readWeightsFile(Buffer.from(exportOnnx(config, layout, taken, { side: 64, labels: checkpoint.labels }))).tensors;
+    for (const [name, { values }] of readWeightsFile(onnx).tensors)
       values.forEach((value, i) => assert.ok(Math.abs(value - again.get(name)!.values[i]!) <= 1e-6 * Math.max(1, Math.abs(value)), name));
   });
 
   it("make the head anew for other classes, and say so", () => {
     const other = layoutOf({ size: "n", classes: 5 });
-    const { weights: taken, report } = takeWeights(other, readWeightsFile(writeCheckpoint(checkpoint), "file"), 9);
+    const { weights: taken, report } = takeWeights(other, readWeightsFile(writeCheckpoint(checkpoint)).tensors, 9);
     assert.ok(
       report.fresh.every((text) => /^head\.p\d\.cls\.out\.(weight|bias): the file's is \[3/.test(text)),
       report.fresh.join("\n"),
@@ -49,11 +49,11 @@ describe("weights from files", () => {
   });
 
   it("of another size or of no relation are reported, not taken", () => {
-    const small = takeWeights(layoutOf({ size: "s", classes: 3 }), readWeightsFile(writeCheckpoint(checkpoint), "file"), 9);
+    const small = takeWeights(layoutOf({ size: "s", classes: 3 }), readWeightsFile(writeCheckpoint(checkpoint)).tensors, 9);
     // The box branches have as many channels in both.
     assert.ok(small.report.matched < small.report.of / 4, String(small.report.matched));
     const strange = writeSafetensors(new Map([["something.weight", { shape: [2], values: Float32Array.of(1, 2) }]]), {});
-    const { report } = takeWeights(layout, readWeightsFile(strange, "file"), 9);
+    const { report } = takeWeights(layout, readWeightsFile(strange).tensors, 9);
     assert.deepEqual([report.matched, report.unused], [0, ["something.weight"]]);
   });
 
@@ -70,22 +70,62 @@ describe("weights from files", () => {
     for (const [theirs, ours] of Object.entries(names)) assert.equal(ourName(theirs), ours);
   });
 
+  it("of other widths are read from safetensors, and counters passed over (bits by IEEE 754, by hand)", () => {
+    const tensors = {
+      half: ["F16", [4], "003c00c001000080"],
+      brain: ["BF16", [2], "c03f80ff"],
+      double: ["F64", [1], "000000000000f83f"],
+      count: ["I64", [1], "0700000000000000"],
+    };
+    const header: Record<string, unknown> = { __metadata__: { license: "MIT" } };
+    let data = "";
+    for (const [name, [dtype, shape, hex]] of Object.entries(tensors)) {
+      header[name] = { dtype, shape, data_offsets: [data.length / 2, (data.length + hex!.length) / 2] };
+      data += hex as string;
+    }
+    const json = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    const file = Buffer.concat([length, json, Buffer.from(data, "hex")]);
+    const { tensors: read, licence } = readWeightsFile(file);
+    assert.deepEqual(
+      [...read].map(([name, { values }]) => [name, ...values]),
+      [
+        ["half", 1, -2, 2 ** -24, -0],
+        ["brain", 1.5, -Infinity],
+        ["double", 1.5],
+      ],
+    );
+    assert.equal(licence, "MIT");
+    assert.throws(() => readWeightsFile(Buffer.from(file.toString("latin1").replace('"F16"', '"F8_"'), "latin1")), /half is F8_: only F64, F32, F16, BF16/);
+    assert.throws(() => readWeightsFile(file.subarray(0, -9)), /double/);
+  });
+
+  it("keep the licence that their file states, in every format", async () => {
+    const licensed = { ...checkpoint, licence: "GPL-3.0" };
+    const onnx = exportOnnx(config, layout, weights, { side: 64, labels: checkpoint.labels, licence: "GPL-3.0" });
+    for (const file of [writeCheckpoint(licensed), await writeTorchCheckpoint(licensed), Buffer.from(onnx)])
+      assert.equal(readWeightsFile(file).licence, "GPL-3.0");
+    assert.equal(readWeightsFile(golden("small.pt")).licence, undefined);
+    assert.equal(readWeightsFile(writeCheckpoint(checkpoint)).licence, "Apache-2.0");
+  });
+
   it("say what the file is, where it is none", () => {
-    assert.throws(() => readWeightsFile(Buffer.from("hello, this is no weights file"), "a.txt"), /a\.txt cannot be read as weights/);
-    assert.throws(() => readWeightsFile(Buffer.from([0x80, 2, 0x2e, 0, 0, 0, 0, 0]), "old.pt"), /a bare pickle, or a file of torch before 1\.6/);
+    assert.throws(() => readWeightsFile(Buffer.from("hello, this is no weights file")), /cannot be read as weights/);
+    assert.throws(() => readWeightsFile(Buffer.from([0x80, 2, 0x2e, 0, 0, 0, 0, 0])), /a bare pickle, or a file of torch before 1\.6/);
   });
 });
 
 describe("a .pt file of torch", () => {
   it("gives the tensors of its model (written by torch 2.13)", () => {
-    const tensors = readTorchFile(golden("small.pt"));
+    const { tensors } = readTorchFile(golden("small.pt"));
     assert.deepEqual(tensors.get("0.weight"), { shape: [2, 3], values: Float32Array.of(0, 1, 2, 3, 4, 5) });
     assert.deepEqual(tensors.get("1.running_var"), { shape: [2], values: Float32Array.of(1, 1) });
     assert.deepEqual(tensors.get("1.num_batches_tracked"), { shape: [], values: Float32Array.of(0) });
   });
 
   it("is read in every kind of float, turned, and as a part of a larger storage", () => {
-    const values = Object.fromEntries([...readTorchFile(golden("kinds.pt"))].map(([name, tensor]) => [name, [...tensor.values]]));
+    const values = Object.fromEntries([...readTorchFile(golden("kinds.pt")).tensors].map(([name, tensor]) => [name, [...tensor.values]]));
     assert.deepEqual(values, {
       half: [0, 0.25, 0.5, 0.75],
       brain: [0, 1, 2],
@@ -183,7 +223,7 @@ describe("the zip reader", () => {
 
   it("agrees with the safetensors of the same weights", async () => {
     const { tensors } = readSafetensors(writeCheckpoint(checkpoint));
-    const read = readTorchFile(await writeTorchCheckpoint(checkpoint));
+    const { tensors: read } = readTorchFile(await writeTorchCheckpoint(checkpoint));
     assert.deepEqual([...read.keys()], [...tensors.keys()]);
   });
 });

@@ -1,5 +1,6 @@
 import { bins, type ModelConfig, strides, yolov8 } from "../nn/model.ts";
 import type { Layout, Weights } from "../nn/parameters.ts";
+import { ownLicence } from "../weights/licence.ts";
 import { OnnxGraph } from "./graph.ts";
 import { onnxLayers, type Value } from "./layers.ts";
 import { quantisedInput, quantisedLayers, type Ranges } from "./quantise.ts";
@@ -15,7 +16,7 @@ export function exportOnnx(
   config: ModelConfig,
   layout: Layout,
   weights: Weights,
-  { side, labels, ranges }: { side: number; labels: readonly string[]; ranges?: Ranges },
+  { side, labels, licence = ownLicence, ranges }: { side: number; labels: readonly string[]; licence?: string; ranges?: Ranges },
 ): Uint8Array {
   const graph = new OnnxGraph();
   const layers = ranges ? quantisedLayers(graph, layout, weights, ranges) : onnxLayers(graph, layout, weights);
@@ -32,7 +33,7 @@ export function exportOnnx(
       imgsz: `[${side}, ${side}]`,
       names: `{${labels.map((label, i) => `${i}: ${JSON.stringify(label)}`).join(", ")}}`,
       producer: "airloom",
-      license: "Apache-2.0",
+      license: licence,
     },
   });
 }

@@ -11,6 +11,8 @@ import { type Figure, htmlReport } from "../report/html.ts";
 import { modelCard, type Origin } from "../report/model-card.ts";
 import { resultsCsv } from "../report/results-csv.ts";
 import { writeCheckpoint, writeTorchCheckpoint } from "../weights/checkpoint.ts";
+import { licenceOf, type StartingWeights } from "../weights/licence.ts";
+import type { WeightsFile } from "../weights/safetensors.ts";
 import { readWeightsFile, takeWeights } from "../weights/take-weights.ts";
 import { automaticBatch } from "./auto-batch.ts";
 import { bfloat16Advice, cpuinfo } from "./bfloat16.ts";
@@ -74,7 +76,9 @@ export async function trainInFolder(asked: TrainJob, folder: string, origin: Ori
   if (!state) await writeInputs(job, folder);
   let reports: readonly EpochReport[] = state?.reports ?? [];
   let best = state?.best;
-  const checkpoint = (weights: Weights) => ({ config, labels, side: options.side, weights });
+  const start = await weightsToBegin(options.weights, state !== undefined);
+  const licence = licenceOf(start);
+  const checkpoint = (weights: Weights) => ({ config, labels, side: options.side, weights, licence });
 
   const end = await train(
     job,
@@ -91,7 +95,7 @@ export async function trainInFolder(asked: TrainJob, folder: string, origin: Ori
         await events.onEpoch(report);
       },
     },
-    state ? { state } : await startWeights(job, events),
+    state ? { state } : start?.tensors ? { weights: fitting(job, start.tensors, events) } : {},
     signal,
   );
   if (end.kind === "stopped") {
@@ -102,24 +106,31 @@ export async function trainInFolder(asked: TrainJob, folder: string, origin: Ori
   await writeWhole(place("last.safetensors"), writeCheckpoint(checkpoint(end.weights)));
   await writeWhole(place("best.pt"), await writeTorchCheckpoint(checkpoint(best)));
   const layout = layoutOf(config);
-  await writeWhole(place("best.onnx"), exportOnnx(config, layout, best, { side: options.side, labels }));
+  await writeWhole(place("best.onnx"), exportOnnx(config, layout, best, { side: options.side, labels, licence }));
   const shown = await Promise.all(job.train.slice(0, calibrationPictures).map((picture) => loadPicture(picture, options.side)));
   const ranges = calibrate(config, layout, best, shown, options.side);
-  await writeWhole(place("best.int8.onnx"), exportOnnx(config, layout, best, { side: options.side, labels, ranges }));
-  await writeOutputs(job, folder, best, reports, origin);
+  await writeWhole(place("best.int8.onnx"), exportOnnx(config, layout, best, { side: options.side, labels, licence, ranges }));
+  await writeOutputs(job, folder, best, reports, (analysis) => modelCard(job, analysis, origin, start));
   // It is of no more use, and the largest file here.
   await rm(place(stateFile), { force: true });
   return { why: end.why, reports };
 }
 
-/** The weights that a job begins with, and what of them fits; none for a start from scratch. */
-async function startWeights({ labels, options }: TrainJob, events: FolderEvents): Promise<{ weights?: Weights }> {
-  if (!options.weights) return {};
-  const file = await readFile(options.weights).catch((error: unknown) => {
-    throw new DataError(`the weights ${options.weights} cannot be read: ${(error as Error).message}`);
-  });
+/** The file of weights that a run begins with; a run that goes on needs only its licence, and not that it is still there. */
+async function weightsToBegin(file: string | undefined, goesOn: boolean): Promise<(StartingWeights & Partial<WeightsFile>) | undefined> {
+  if (!file) return undefined;
+  try {
+    return { file, ...readWeightsFile(await readFile(file)) };
+  } catch (error) {
+    if (goesOn) return { file };
+    throw new DataError(`training cannot begin with ${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** A job's weights from a file's tensors; says what of them fits. */
+function fitting({ labels, options }: TrainJob, tensors: WeightsFile["tensors"], events: FolderEvents): Weights {
   const layout = layoutOf({ size: options.size, classes: labels.length });
-  const { weights, report } = takeWeights(layout, readWeightsFile(file, options.weights), options.seed);
+  const { weights, report } = takeWeights(layout, tensors, options.seed);
   if (report.matched === 0) throw new DataError(`nothing in ${options.weights} fits yolov8${options.size}: is it of another network, or of another size?`);
   events.onNote(`weights: ${report.matched} of ${report.of} parameters and statistics from ${options.weights}`);
   for (const text of report.fresh.slice(0, mostTold)) events.onNote(`begins anew: ${text}`);
@@ -128,7 +139,7 @@ async function startWeights({ labels, options }: TrainJob, events: FolderEvents)
     events.onNote(
       `not used: ${report.unused.slice(0, mostTold).join(", ")}${report.unused.length > mostTold ? ` and ${report.unused.length - mostTold} more` : ""}`,
     );
-  return { weights };
+  return weights;
 }
 
 /** Of parameters that begin anew so many are named. */
@@ -197,7 +208,13 @@ const png = (chart: string) => sharp(Buffer.from(chart)).png().toBuffer();
 /** Detections below this are not drawn. */
 const drawnScore = 0.25;
 
-async function writeOutputs(job: TrainJob, folder: string, best: Weights, reports: readonly EpochReport[], origin: Origin): Promise<Analysis> {
+async function writeOutputs(
+  job: TrainJob,
+  folder: string,
+  best: Weights,
+  reports: readonly EpochReport[],
+  card: (analysis: Analysis) => string,
+): Promise<Analysis> {
   const { labels, options, validation } = job;
   const config = { size: options.size, classes: labels.length };
   const { evaluated } = await new Validator(validation, { config, layout: layoutOf(config), side: options.side, batch: options.batch, cacheBytes: 0 }).run(
@@ -236,7 +253,7 @@ async function writeOutputs(job: TrainJob, folder: string, best: Weights, report
     { title: "Training pictures as the network gets them", content: await readFile(path.join(folder, "train_batch0.jpg")) },
   ];
   await writeWhole(path.join(folder, "report.html"), htmlReport(job, reports, analysis, figures));
-  await writeWhole(path.join(folder, "model-card.md"), modelCard(job, analysis, origin));
+  await writeWhole(path.join(folder, "model-card.md"), card(analysis));
   await writeWhole(path.join(folder, "analysis.json"), JSON.stringify(analysis));
   await rm(path.join(folder, "labels.svg"), { force: true });
   return analysis;

@@ -1,6 +1,7 @@
 import { type ModelConfig, type Size, sizes } from "../nn/model.ts";
 import { layoutOf, slice, type Slot, type Weights } from "../nn/parameters.ts";
 import { toOutInHeightWidth } from "../onnx/layers.ts";
+import { ownLicence } from "./licence.ts";
 import { type NamedTensor, readSafetensors, writeSafetensors } from "./safetensors.ts";
 import { writeTorchFile } from "./torch-file.ts";
 
@@ -11,6 +12,8 @@ export interface Checkpoint {
   /** Side of the square pictures it was trained on, pixels. */
   readonly side: number;
   readonly weights: Weights;
+  /** Under what the weights may be used; Airloom's own licence where they began from scratch. */
+  readonly licence?: string;
 }
 
 /** The tensors of a checkpoint by name, convolutions as torch has them: [out, in, height, width]. */
@@ -30,14 +33,15 @@ function tensorsOf({ config, weights }: Checkpoint): Map<string, NamedTensor> {
 
 /** A checkpoint as safetensors: what Airloom itself reads. */
 export function writeCheckpoint(checkpoint: Checkpoint): Buffer {
-  const { config, labels, side } = checkpoint;
-  return writeSafetensors(tensorsOf(checkpoint), { format: "pt", model: `yolov8${config.size}`, imgsz: String(side), labels: JSON.stringify(labels) });
+  const { config, labels, side, licence = ownLicence } = checkpoint;
+  const metadata = { format: "pt", model: `yolov8${config.size}`, imgsz: String(side), labels: JSON.stringify(labels), license: licence };
+  return writeSafetensors(tensorsOf(checkpoint), metadata);
 }
 
 /** A checkpoint as a `.pt` file, for people who go on in torch. */
 export async function writeTorchCheckpoint(checkpoint: Checkpoint): Promise<Buffer> {
-  const { config, labels, side } = checkpoint;
-  return writeTorchFile(tensorsOf(checkpoint), { architecture: `yolov8${config.size}`, names: labels, imgsz: side, license: "Apache-2.0" });
+  const { config, labels, side, licence = ownLicence } = checkpoint;
+  return writeTorchFile(tensorsOf(checkpoint), { architecture: `yolov8${config.size}`, names: labels, imgsz: side, license: licence });
 }
 
 /** The checkpoint in a file; throws an error that names the first thing that does not fit. */

@@ -1,6 +1,7 @@
 import { readZip } from "../files/zip.ts";
+import { bfloatToFloat, halfToFloat } from "./half.ts";
 import { readPickle } from "./pickle.ts";
-import type { NamedTensor } from "./safetensors.ts";
+import type { NamedTensor, WeightsFile } from "./safetensors.ts";
 
 /** A storage that a pickle names: its kind of numbers, and its file in the archive. */
 interface Storage {
@@ -22,24 +23,12 @@ const kinds: Readonly<Record<string, { readonly bytes: number; read(view: DataVi
 const mostBytes = 2 ** 31;
 const mostPickleBytes = 64 * 2 ** 20;
 
-function halfToFloat(half: number): number {
-  const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >> 10) & 0x1f, half & 0x3ff];
-  if (exponent === 0) return sign * 2 ** -14 * (fraction / 1024);
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-function bfloatToFloat(value: number): number {
-  bits.setUint32(0, value << 16);
-  return bits.getFloat32(0);
-}
-
 /**
  * The tensors in a `.pt` file as torch ≥ 1.6 writes it, by name: those of a state dictionary, or of one under `model`, `ema`
- * or `state_dict`. The file is read as data; one that would run code is refused with the name of what it asked for.
+ * or `state_dict`; and the licence that stands beside them. The file is read as data; one that would run code is refused with
+ * the name of what it asked for.
  */
-export function readTorchFile(file: Buffer): Map<string, NamedTensor> {
+export function readTorchFile(file: Buffer): WeightsFile {
   const archive = readZip(file);
   const pickle = archive.names.find((name) => name.endsWith("/data.pkl") || name === "data.pkl");
   if (!pickle) throw new Error("the archive lacks data.pkl: it is not a file of torch's");
@@ -79,7 +68,8 @@ export function readTorchFile(file: Buffer): Map<string, NamedTensor> {
     if (what !== "storage" || !(kind in kinds) || !/^\w+$/.test(key)) throw new Error("the pickle names a storage that is not one");
     return { kind, key } satisfies Storage;
   });
-  return stateOf(root);
+  const licence: unknown = root instanceof Map ? root.get("license") : undefined;
+  return { tensors: stateOf(root), ...(typeof licence === "string" && { licence }) };
 }
 
 function stateOf(root: unknown): Map<string, NamedTensor> {

@@ -1,7 +1,16 @@
+import { bfloatToFloat, halfToFloat } from "./half.ts";
+
 /** A named tensor of a safetensors file. */
 export interface NamedTensor {
   readonly shape: readonly number[];
   readonly values: Float32Array;
+}
+
+/** What a file of weights holds. */
+export interface WeightsFile {
+  readonly tensors: ReadonlyMap<string, NamedTensor>;
+  /** The licence that the file states. */
+  readonly licence?: string;
 }
 
 /** The bytes of a safetensors file (float32 only): header length, JSON header, data. Names keep their order. */
@@ -20,6 +29,14 @@ export function writeSafetensors(tensors: ReadonlyMap<string, NamedTensor>, meta
   return Buffer.concat([length, padded, ...data]);
 }
 
+/** The kinds of numbers that are read, and how; all become float32. */
+const kinds: Readonly<Record<string, { readonly bytes: number; read(view: DataView, at: number): number }>> = {
+  F64: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
+  F32: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
+  F16: { bytes: 2, read: (view, at) => halfToFloat(view.getUint16(at, true)) },
+  BF16: { bytes: 2, read: (view, at) => bfloatToFloat(view.getUint16(at, true)) },
+};
+
 /** A header longer than this is not a checkpoint of ours, and would cost memory before anything is checked. */
 const maxHeaderBytes = 16 * 1024 * 1024;
 
@@ -34,12 +51,14 @@ export function readSafetensors(file: Buffer): { tensors: Map<string, NamedTenso
     if (name === "__metadata__") continue;
     const [start, end] = entry.data_offsets;
     const count = entry.shape.reduce((product, side) => product * side, 1);
-    if (entry.dtype !== "F32") throw new Error(`tensor ${name} is ${entry.dtype}: only F32 can be read`);
-    if (start < 0 || end - start !== count * 4 || 8 + length + end > file.length)
+    // Counters and masks are nothing a network begins with.
+    if (/^([IU]\d+|BOOL)$/.test(entry.dtype)) continue;
+    const kind = kinds[entry.dtype];
+    if (!kind) throw new Error(`tensor ${name} is ${entry.dtype}: only ${Object.keys(kinds).join(", ")} can be read`);
+    if (!(start >= 0 && end - start === count * kind.bytes && 8 + length + end <= file.length))
       throw new Error(`tensor ${name}: its bytes ${start}–${end} do not fit shape [${entry.shape.join(", ")}] and the file`);
-    // Copied, because a view must start at a multiple of four.
-    const bytes = file.subarray(8 + length + start, 8 + length + end);
-    tensors.set(name, { shape: entry.shape, values: new Float32Array(Uint8Array.from(bytes).buffer) });
+    const view = new DataView(file.buffer, file.byteOffset + 8 + length + start, end - start);
+    tensors.set(name, { shape: entry.shape, values: Float32Array.from({ length: count }, (_, i) => kind.read(view, i * kind.bytes)) });
   }
   return { tensors, metadata: (header["__metadata__"] ?? {}) as unknown as Record<string, string> };
 }

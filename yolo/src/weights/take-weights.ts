@@ -1,8 +1,8 @@
-import { readInitializers } from "../onnx/read-initializers.ts";
+import { readOnnxWeights } from "../onnx/read-weights.ts";
 import { initialWeights, type Layout, normEpsilon, slice, type Slot, type Weights } from "../nn/parameters.ts";
 import { fromOutInHeightWidth } from "./checkpoint.ts";
 import { readTorchFile } from "./read-torch-file.ts";
-import { type NamedTensor, readSafetensors } from "./safetensors.ts";
+import { type NamedTensor, readSafetensors, type WeightsFile } from "./safetensors.ts";
 
 /** What of a file's tensors a model took. */
 export interface TakenReport {
@@ -15,16 +15,22 @@ export interface TakenReport {
   readonly unused: readonly string[];
 }
 
-/** The tensors of a weights file: safetensors, ONNX or `.pt`, known by their first bytes. */
-export function readWeightsFile(file: Buffer, name: string): Map<string, NamedTensor> {
+/** What is in a weights file: safetensors, ONNX or `.pt`, known by their first bytes. */
+export function readWeightsFile(file: Buffer): WeightsFile {
   try {
     if (file.readUInt32LE(0) === 0x04034b50) return readTorchFile(file);
-    if (file.length > 9 && file[8] === 0x7b) return new Map(readSafetensors(file).tensors);
+    if (file.length > 9 && file[8] === 0x7b) return fromSafetensors(file);
     if (file[0] === 0x80) throw new Error("it is a bare pickle, or a file of torch before 1.6: save it again with a newer torch");
-    return readInitializers(file);
+    return readOnnxWeights(file);
   } catch (error) {
-    throw new Error(`${name} cannot be read as weights: ${(error as Error).message}`, { cause: error });
+    throw new Error(`it cannot be read as weights: ${(error as Error).message}`, { cause: error });
   }
+}
+
+function fromSafetensors(file: Buffer): WeightsFile {
+  const { tensors, metadata } = readSafetensors(file);
+  const licence = metadata["license"];
+  return { tensors, ...(licence && { licence }) };
 }
 
 /** Modules of YOLOv8 by the numbers that files of other trainers give them. */

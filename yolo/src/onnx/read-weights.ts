@@ -1,10 +1,16 @@
 import { readMessage } from "../files/protobuf-reader.ts";
-import type { NamedTensor } from "../weights/safetensors.ts";
+import type { NamedTensor, WeightsFile } from "../weights/safetensors.ts";
 
-/** The float32 initialisers of an ONNX model by name. Tensors in other files are refused: a model must be whole. */
-export function readInitializers(file: Buffer): Map<string, NamedTensor> {
+/**
+ * The float32 initialisers of an ONNX model by name, and the licence in its metadata. Tensors in other files are refused: a
+ * model must be whole.
+ */
+export function readOnnxWeights(file: Buffer): WeightsFile {
   const tensors = new Map<string, NamedTensor>();
+  let licence: string | undefined;
   for (const { number, bytes } of readMessage(file)) {
+    // ModelProto.metadata_props
+    if (number === 14) licence ??= licenceIn(bytes);
     if (number !== 7) continue; // ModelProto.graph
     for (const field of readMessage(bytes)) {
       if (field.number !== 5) continue; // GraphProto.initializer
@@ -13,7 +19,13 @@ export function readInitializers(file: Buffer): Map<string, NamedTensor> {
     }
   }
   if (tensors.size === 0) throw new Error("it is not an ONNX model with weights");
-  return tensors;
+  return { tensors, ...(licence && { licence }) };
+}
+
+/** The value of a StringStringEntryProto whose key is "license". */
+function licenceIn(entry: Buffer): string | undefined {
+  const fields = new Map([...readMessage(entry)].map(({ number, bytes }) => [number, bytes.toString()]));
+  return fields.get(1) === "license" ? fields.get(2) : undefined;
 }
 
 /** TensorProto; undefined where its numbers are not float32. */
