@@ -44,6 +44,7 @@ try {
   console.log(
     `side ${side}, batch ${batch}: ${alone.toFixed(1)} images/s in ONNX Runtime alone, ${whole.toFixed(1)} in validation: ${(whole / alone).toFixed(2)} ×`,
   );
+  await validator.dispose();
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

@@ -179,6 +179,7 @@ class TrainingRun {
   async dispose(): Promise<void> {
     await this.#batches.return(undefined);
     this.#trainer.dispose();
+    await this.#validator.dispose();
   }
 
   /** A plan for so many epochs. Which optimiser it is was decided by the first one. */
