@@ -218,7 +218,8 @@ async function writeOutputs(
   const { labels, options, validation } = job;
   const config = { size: options.size, classes: labels.length };
   const validator = new Validator(validation, { config, layout: layoutOf(config), side: options.side, batch: options.batch, cacheBytes: 0 });
-  const { evaluated } = await validator.run(best).finally(() => validator.dispose());
+  const { evaluated } = await validator.run(best);
+  await validator.dispose();
   const analysis = analyse(evaluated, labels.length);
   const shown = await Promise.all(validation.slice(0, 16).map((picture) => loadPicture(picture, options.side)));
   const mosaics = {
