@@ -27,17 +27,19 @@ interface Run {
   readonly epochs: number;
   /** The set whose weights it starts from; none for a start from scratch. */
   readonly from?: DrawingName;
+  readonly precision?: "bf16";
 }
 
 /** By seed first: a stopped table has whole columns. */
 const runs: Run[] = seeds.flatMap((seed): Run[] => [
   { set: "shapes", seed, side: 320, epochs: 60 },
+  { set: "shapes", seed, side: 320, epochs: 60, precision: "bf16" },
   ...(["small", "crowded", "twenty"] as const).map((set) => ({ set, seed, side: 256, epochs: 30 })),
   { set: "shapes", seed, side: 256, epochs: 12, from: "twenty" },
   ...(["small", "crowded", "twenty"] as const).map((set) => ({ set, seed, side: 256, epochs: 12, from: "shapes" as const })),
 ]);
 
-const startOf = ({ from }: Run) => (from ? `from ${from}` : "scratch");
+const startOf = ({ from, precision }: Run) => `${from ? `from ${from}` : "scratch"}${precision ? ` in ${precision}` : ""}`;
 const keyOf = (run: Run) => [run.set, startOf(run), run.seed, run.side].join(",");
 /** Weights of the first seed's runs from scratch, which fine-tuning starts from. */
 const weightsOf = (set: DrawingName) => path.join(path.dirname(file), `.weights-${set}.safetensors`);
@@ -46,15 +48,15 @@ async function execute(run: Run): Promise<string[]> {
   const folder = await mkdtemp(path.join(tmpdir(), "bench-table-"));
   try {
     const data = await drawSet(run.set, path.join(folder, "data"), run.side);
-    const start = run.from ? { weights: weightsOf(run.from) } : {};
-    const job = { ...data, options: { ...defaultOptions, epochs: run.epochs, side: run.side, batch, seed: run.seed, ...start } };
+    const chosen = { ...(run.from && { weights: weightsOf(run.from) }), ...(run.precision && { precision: run.precision }) };
+    const job = { ...data, options: { ...defaultOptions, epochs: run.epochs, side: run.side, batch, seed: run.seed, ...chosen } };
     const epochs: string[][] = [];
     await runTrainingChild({ job, folder, origin: { dataset: `drawn set ${run.set}` } }, new AbortController().signal, (message) => {
       if (message.kind !== "epoch") return;
       const { epoch, metrics } = message.report;
       epochs.push([String(epoch), metrics.map50.toFixed(4), metrics.map.toFixed(4)]);
     });
-    if (!run.from && run.seed === seeds[0]) await copyFile(path.join(folder, "best.safetensors"), weightsOf(run.set));
+    if (!run.from && !run.precision && run.seed === seeds[0]) await copyFile(path.join(folder, "best.safetensors"), weightsOf(run.set));
     const measured = await Promise.all(
       ["best.onnx", "best.int8.onnx"].map(async (name) => {
         const onnx = await readFile(path.join(folder, name));

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { type BoxXyxy, fromYolo, iouOf, toYolo } from "../src/boxes/boxes.ts";
 import { seededRandom } from "../src/augment/random.ts";
@@ -54,6 +55,26 @@ describe("NMS", () => {
       kept.map(({ score }) => score),
       [0.9, 0.4, 0.3],
     );
+  });
+
+  it("keeps what torchvision's batched_nms keeps, in its order, thresholds met exactly and empty boxes included", () => {
+    const golden = JSON.parse(readFileSync(new URL("golden/nms.json", import.meta.url), "utf8")) as {
+      readonly boxes: readonly BoxXyxy[];
+      readonly scores: readonly number[];
+      readonly classes: readonly number[];
+      readonly threshold: number;
+      readonly kept: readonly number[];
+    }[];
+    assert.equal(golden.length, 24);
+    for (const [i, { boxes, scores, classes, threshold, kept }] of golden.entries()) {
+      const candidates = boxes.map((box, n) => ({ box, score: scores[n]!, cls: classes[n]! }));
+      const ours = suppress(candidates, { maxIou: threshold, maxDetections: 1000 });
+      assert.deepEqual(
+        ours.map((one) => candidates.indexOf(one)),
+        kept,
+        `case ${i}`,
+      );
+    }
   });
 
   it("leaves no two boxes of a class above the threshold, and drops none without cause (property)", () => {
