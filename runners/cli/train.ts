@@ -8,7 +8,7 @@ import { defaultOptions, type TrainOptions } from "@airloom/yolo/train/options.t
 import type { EpochReport } from "@airloom/yolo/train/train.ts";
 import type { ChildMessage } from "../train/child.ts";
 import { optionsFrom } from "../train/options.ts";
-import { readTrainingData } from "../train/read-data.ts";
+import { changedSince, readTrainingData } from "../train/read-data.ts";
 import { runTrainingChild } from "../train/run-child.ts";
 
 const number = (text: string) => Number(text);
@@ -56,6 +56,11 @@ async function run(given: Record<string, string | number>): Promise<void> {
     return;
   }
   const { metrics } = JSON.parse(await readFile(path.join(folder, "analysis.json"), "utf8")) as Analysis;
+  const changed = changedSince(data, await readTrainingData(String(given["data"])).catch(() => data));
+  if (changed.length > 0)
+    console.log(
+      `the labels of ${changed.length} pictures changed while training ran (${changed.slice(0, 3).join(", ")}${changed.length > 3 ? " …" : ""}): this model has learned them as they were at its start`,
+    );
   if (why !== "epochs") console.log(why === "patience" ? `no better for ${options.patience} epochs` : "the time is over");
   const row = (label: string, cells: readonly (string | number)[]) =>
     console.log(`${label.padEnd(20)}${cells.map((cell) => String(cell).padStart(10)).join("")}`);

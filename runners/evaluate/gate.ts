@@ -57,3 +57,24 @@ export function judge(
   }
   return against.length > 0 ? { promote: false, reasons: against } : { promote: true, reasons: [compared] };
 }
+
+/** How far the served model may be from the trainer on the same pictures: resizing goes by slightly different ways. */
+const agreement = 0.05;
+
+/** What else decides: whether the ONNX finds what the trainer found, and whether a person wants it published all the same. */
+interface Circumstances {
+  readonly onnxMap50: number;
+  readonly trainerMap50: number;
+  readonly force: boolean;
+}
+
+/** The verdict on a candidate that was held against the champion, with everything else that counts. */
+export function decide(judged: Verdict, { onnxMap50, trainerMap50, force }: Circumstances): Verdict {
+  const off = Math.abs(onnxMap50 - trainerMap50) > agreement;
+  const against = [
+    ...(off ? [`the ONNX model's mAP50 is ${onnxMap50.toFixed(3)} and the trainer's ${trainerMap50.toFixed(3)}: they do not agree`] : []),
+    ...(judged.promote ? [] : judged.reasons),
+  ];
+  if (against.length === 0) return judged;
+  return force ? { promote: true, reasons: [...against, "published all the same: force_publish"] } : { promote: false, reasons: against };
+}

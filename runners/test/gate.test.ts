@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { judge, type Measured } from "../evaluate/gate.ts";
+import { decide, judge, type Measured } from "../evaluate/gate.ts";
 
 const labels = ["car", "truck"];
 const of = (car: number, truck: number, objects = 50): Measured => ({
@@ -37,5 +37,19 @@ describe("the gate", () => {
     // A new class is hard, which does not speak against the candidate.
     assert.equal(verdict(of(0.72, 0.1), onlyCar, labels, ["car"]).promote, false);
     assert.equal(verdict(of(0.9, 0.1), onlyCar, labels, ["car"]).promote, true);
+  });
+
+  it("refuses an ONNX that does not find what the trainer found, and lets a person publish all the same", () => {
+    const good = { promote: true, reasons: ["better"] };
+    const worse = { promote: false, reasons: ["worse"] };
+    const agreeing = { onnxMap50: 0.9, trainerMap50: 0.92, force: false };
+    const off = { ...agreeing, onnxMap50: 0.4 };
+    assert.deepEqual(decide(good, agreeing), good);
+    assert.deepEqual(decide(worse, agreeing), worse);
+    const reason = "the ONNX model's mAP50 is 0.400 and the trainer's 0.920: they do not agree";
+    assert.deepEqual(decide(good, off), { promote: false, reasons: [reason] });
+    assert.deepEqual(decide(worse, off), { promote: false, reasons: [reason, "worse"] });
+    assert.deepEqual(decide(worse, { ...off, force: true }), { promote: true, reasons: [reason, "worse", "published all the same: force_publish"] });
+    assert.deepEqual(decide(good, { ...agreeing, force: true }), good);
   });
 });

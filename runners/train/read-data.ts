@@ -41,6 +41,12 @@ export async function readTrainingData(place: string): Promise<TrainingData> {
   return { labels, train: await part(train), validation: await part(val), name: file };
 }
 
+/** Pictures of a data set whose labels are no longer what they were, or that are gone. */
+export function changedSince(before: TrainingData, now: TrainingData): string[] {
+  const objects = new Map([...now.train, ...now.validation].map((picture) => [picture.file, JSON.stringify(picture.objects)]));
+  return [...before.train, ...before.validation].flatMap((picture) => (objects.get(picture.file) === JSON.stringify(picture.objects) ? [] : [picture.file]));
+}
+
 async function fileIn(folder: string): Promise<string> {
   const names = await readdir(folder);
   const found = ["data.json", "data.yaml", "data.yml"].find((name) => names.includes(name));

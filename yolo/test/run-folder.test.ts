@@ -161,8 +161,21 @@ describe("a training run in a folder", () => {
   it("begins anew, and says so, where the folder holds the state of another run", async () => {
     await run(job({}), "other", 2);
     const { notes, steps } = await run(job({ seed: 5 }), "other");
-    assert.match(notes.join(), /other data or options: beginning anew/);
+    assert.match(notes.join(), /has other options: beginning anew\. It is kept as resume\.previous\.safetensors/);
     assert.equal(steps, 6);
+  }).timeout(120_000);
+
+  it("loses nothing where a label changes between stop and start: with the label as it was, the run goes on", async () => {
+    const { train: pictures, ...rest } = job({});
+    const whole = await run(job({}), "undisturbed");
+    await run(job({}), "label", 4);
+    const [first, ...others] = pictures;
+    const changed = { ...rest, train: [{ ...first!, objects: [] }, ...others] };
+    const { notes } = await run(changed, "label", 1);
+    assert.match(notes.join("\n"), /has other training pictures or their labels: beginning anew/);
+    const back = await run(job({}), "label");
+    assert.match(back.notes.join("\n"), /going on from epoch 2, step 2/);
+    assert.deepEqual(await readFile(path.join(back.folder, "last.safetensors")), await readFile(path.join(whole.folder, "last.safetensors")));
   }).timeout(120_000);
 
   it("refuses data that cannot be trained with, and names the picture and the object", async () => {
@@ -194,7 +207,7 @@ describe("a training run in a folder", () => {
     const first = await run(job({ batch: 0, epochs: 2, engine: "traced" }), "automatic", 1);
     const [, batch] = /batch (\d+), for [\d.]+ GiB/.exec(first.notes.join("\n"))!;
     const second = await run(job({ batch: 0, epochs: 2, engine: "traced" }), "automatic");
-    assert.ok(second.notes.join("\n").includes(`batch ${batch}, for`));
+    assert.ok(second.notes.join("\n").includes(`batch ${batch}, as before`));
     assert.match(second.notes.join("\n"), /going on from epoch/);
   }).timeout(120_000);
 

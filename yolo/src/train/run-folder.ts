@@ -20,7 +20,7 @@ import { checkData, DataError } from "./check-data.ts";
 import { loadBatches } from "./loader.ts";
 import { loadPicture } from "./pictures.ts";
 import { readRunState, type RunState, writeRunState } from "./run-state.ts";
-import { type EpochReport, fingerprintOf, type StepProgress, train, type TrainJob } from "./train.ts";
+import { differences, type EpochReport, fingerprintOf, type StepProgress, train, type TrainJob } from "./train.ts";
 import { Validator } from "./validate.ts";
 
 /** What a run in a folder tells its caller. */
@@ -42,6 +42,8 @@ const calibrationPictures = 64;
 
 /** Where a run's state is kept; `resume` in the name that people look for. */
 const stateFile = "resume.safetensors";
+/** The state of the run before, where that has other data or options. */
+const putAside = "resume.previous.safetensors";
 
 /** Written whole or not at all. */
 async function writeWhole(file: string, data: string | Uint8Array): Promise<void> {
@@ -65,14 +67,12 @@ async function writeWhole(file: string, data: string | Uint8Array): Promise<void
  */
 export async function trainInFolder(asked: TrainJob, folder: string, origin: Origin, events: FolderEvents, signal?: AbortSignal): Promise<FolderEnd> {
   const place = (name: string) => path.join(folder, name);
-  const saved = await savedState(place(stateFile));
-  const job = withBatch(asked, saved, events);
+  const { job, state } = await goOnOrBegin(asked, folder, events);
   for (const odd of await checkData(job)) events.onNote(odd);
   const advice = bfloat16Advice(job.options.precision === "bf16", await cpuinfo());
   if (advice) events.onNote(advice);
   const { labels, options } = job;
   const config = { size: options.size, classes: labels.length };
-  const state = saved && isOf(saved, job, place(stateFile), events) ? saved : undefined;
   if (!state) await writeInputs(job, folder);
   let reports: readonly EpochReport[] = state?.reports ?? [];
   let best = state?.best;
@@ -145,6 +145,37 @@ function fitting({ labels, options }: TrainJob, tensors: WeightsFile["tensors"],
 /** Of parameters that begin anew so many are named. */
 const mostTold = 8;
 
+/**
+ * The job, with its batch chosen, and the state that it goes on from, if the folder holds one of it. The state of a job with
+ * other data or options is put aside: where those come back, so does it.
+ */
+async function goOnOrBegin(asked: TrainJob, folder: string, events: FolderEvents): Promise<{ job: TrainJob; state?: RunState }> {
+  const place = (name: string) => path.join(folder, name);
+  let other: string[] | undefined;
+  for (const name of [stateFile, putAside]) {
+    const state = await savedState(place(name));
+    if (!state) continue;
+    const job = withBatch(asked, events, state.batch);
+    const differ = differences(state.fingerprint, fingerprintOf(job));
+    if (differ.length === 0) {
+      const stepsPerEpoch = Math.ceil(job.train.length / job.options.batch);
+      events.onNote(`going on from epoch ${Math.floor(state.step / stepsPerEpoch) + 1}, step ${(state.step % stepsPerEpoch) + 1}`);
+      return { job, state };
+    }
+    other ??= differ;
+  }
+  if (other) {
+    events.onNote(
+      `the run that is saved in ${folder} has other ${other.join(" and ")}: beginning anew. It is kept as ${putAside}; where they are as they were, it goes on`,
+    );
+    await rename(place(stateFile), place(putAside)).catch((error: NodeJS.ErrnoException) => {
+      // It was put aside before.
+      if (error.code !== "ENOENT") throw error;
+    });
+  }
+  return { job: withBatch(asked, events) };
+}
+
 async function savedState(file: string): Promise<RunState | undefined> {
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
@@ -154,28 +185,17 @@ async function savedState(file: string): Promise<RunState | undefined> {
 }
 
 /** The job with its batch; an automatic one is chosen by the memory that is free, and stays what it is for the whole run. */
-function withBatch(job: TrainJob, saved: RunState | undefined, events: FolderEvents): TrainJob {
+function withBatch(job: TrainJob, events: FolderEvents, saved?: number): TrainJob {
   const { options, labels } = job;
   if (options.batch !== 0) return job;
   const available = process.availableMemory() * shareOfMemory;
-  const batch = saved?.batch ?? automaticBatch({ size: options.size, classes: labels.length }, options, available);
-  events.onNote(`batch ${batch}, for ${(available / 2 ** 30).toFixed(1)} GiB of memory`);
+  const batch = saved ?? automaticBatch({ size: options.size, classes: labels.length }, options, available);
+  events.onNote(saved ? `batch ${batch}, as before` : `batch ${batch}, for ${(available / 2 ** 30).toFixed(1)} GiB of memory`);
   return { ...job, options: { ...options, batch } };
 }
 
 /** Of the free memory an automatic batch takes so much: the rest is for pictures, and for others. */
 const shareOfMemory = 0.6;
-
-/** Whether a saved state is of this job, and says where it goes on. */
-function isOf(state: RunState, job: TrainJob, file: string, events: FolderEvents): boolean {
-  if (state.fingerprint !== fingerprintOf(job)) {
-    events.onNote(`${file} is the state of a run with other data or options: beginning anew`);
-    return false;
-  }
-  const stepsPerEpoch = Math.ceil(job.train.length / job.options.batch);
-  events.onNote(`going on from epoch ${Math.floor(state.step / stepsPerEpoch) + 1}, step ${(state.step % stepsPerEpoch) + 1}`);
-  return true;
-}
 
 /** What the data looks like, before training: the labels, and batches as the network gets them. */
 async function writeInputs(job: TrainJob, folder: string): Promise<void> {

@@ -1,12 +1,12 @@
 import { type NamedTensor, readSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { Weights } from "../nn/parameters.ts";
-import type { EpochReport } from "./train.ts";
+import type { EpochReport, Fingerprint } from "./train.ts";
 import { type HostState, stateNames } from "./trainer.ts";
 
 /** Everything that a run must remember to go on as if it had not stopped. */
 export interface RunState {
   /** What decides the run (see `fingerprintOf`); a run goes on only from a state of the same. */
-  readonly fingerprint: string;
+  readonly fingerprint: Fingerprint;
   /** Pictures a step, which the run may have chosen itself. */
   readonly batch: number;
   /** Steps done since the beginning. */
@@ -35,12 +35,12 @@ export function writeRunState({ state, best, ...rest }: RunState): Buffer {
     put("best.parameters", best.parameters);
     put("best.stats", best.stats);
   }
-  return writeSafetensors(tensors, { airloom: "run state 1", run: JSON.stringify(rest) });
+  return writeSafetensors(tensors, { airloom: "run state 2", run: JSON.stringify(rest) });
 }
 
 export function readRunState(file: Buffer): RunState {
   const { tensors, metadata } = readSafetensors(file);
-  if (metadata["airloom"] !== "run state 1") throw new Error("this is not the state of a training run");
+  if (metadata["airloom"] !== "run state 2") throw new Error("this is not the state of a training run");
   const vector = (name: string) => {
     const tensor = tensors.get(name);
     if (!tensor) throw new Error(`the run's state lacks ${name}`);

@@ -79,13 +79,24 @@ export class DivergedError extends Error {}
 /** One number to choose the best weights by: mostly mAP50-95, a little mAP50. */
 export const fitness = ({ map50, map }: Metrics): number => 0.1 * map50 + 0.9 * map;
 
-/** A digest of all that decides a run's result, by which a saved state is known to belong to it. */
-export function fingerprintOf({ train, validation, labels, options }: TrainJob): string {
+/** Digests of what decides a run's result, part by part: a saved state is of a run where all of them are the same. */
+export type Fingerprint = Readonly<Record<"options" | "labels" | "training pictures or their labels" | "validation pictures or their labels", string>>;
+
+export function fingerprintOf({ train, validation, labels, options }: TrainJob): Fingerprint {
   const { engine: _engine, cacheMiB: _cache, ...deciding } = options;
   const files = (pictures: readonly PictureFile[]) => pictures.map(({ file, objects }) => [path.basename(file), objects]);
-  return createHash("sha256")
-    .update(JSON.stringify([files(train), files(validation), labels, deciding]))
-    .digest("hex");
+  const digest = (what: unknown) => createHash("sha256").update(JSON.stringify(what)).digest("hex");
+  return {
+    options: digest(deciding),
+    labels: digest(labels),
+    "training pictures or their labels": digest(files(train)),
+    "validation pictures or their labels": digest(files(validation)),
+  };
+}
+
+/** The parts in which two runs differ; none for the same run. */
+export function differences(a: Fingerprint, b: Fingerprint): string[] {
+  return Object.entries(a).flatMap(([part, digest]) => (b[part as keyof Fingerprint] === digest ? [] : [part]));
 }
 
 const bytesOfMiB = 1024 * 1024;
@@ -113,7 +124,7 @@ export async function train(job: TrainJob, events: TrainEvents, start: TrainStar
 class TrainingRun {
   readonly #job: TrainJob;
   readonly #events: TrainEvents;
-  readonly #fingerprint: string;
+  readonly #fingerprint: Fingerprint;
   readonly #stepsPerEpoch: number;
   readonly #validator: Validator;
   readonly #trainer: Trainer;
@@ -132,7 +143,8 @@ class TrainingRun {
     this.#job = job;
     this.#events = events;
     this.#fingerprint = fingerprintOf(job);
-    if (state && state.fingerprint !== this.#fingerprint) throw new Error("the saved state is of another run: its data or its options differ");
+    if (state && differences(state.fingerprint, this.#fingerprint).length > 0)
+      throw new Error("the saved state is of another run: its data or its options differ");
     this.#stepsPerEpoch = Math.ceil(job.train.length / options.batch);
     this.#plan = this.#planFor(options.epochs);
     this.#plan = this.#planFor(state?.epochs ?? options.epochs);

@@ -29,13 +29,25 @@ export function writeSafetensors(tensors: ReadonlyMap<string, NamedTensor>, meta
   return Buffer.concat([length, padded, ...data]);
 }
 
+interface Kind {
+  readonly bytes: number;
+  read(view: DataView, at: number): number;
+}
+
 /** The kinds of numbers that are read, and how; all become float32. */
-const kinds: Readonly<Record<string, { readonly bytes: number; read(view: DataView, at: number): number }>> = {
+const kinds: Readonly<Record<string, Kind>> = {
   F64: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
   F32: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
   F16: { bytes: 2, read: (view, at) => halfToFloat(view.getUint16(at, true)) },
   BF16: { bytes: 2, read: (view, at) => bfloatToFloat(view.getUint16(at, true)) },
 };
+
+function floatsOf(bytes: Buffer, kind: Kind): Float32Array {
+  // Copied, because a view must start at a multiple of four.
+  if (kind === kinds["F32"]) return new Float32Array(Uint8Array.from(bytes).buffer);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Float32Array.from({ length: bytes.length / kind.bytes }, (_, i) => kind.read(view, i * kind.bytes));
+}
 
 /** A header longer than this is not a checkpoint of ours, and would cost memory before anything is checked. */
 const maxHeaderBytes = 16 * 1024 * 1024;
@@ -57,8 +69,8 @@ export function readSafetensors(file: Buffer): { tensors: Map<string, NamedTenso
     if (!kind) throw new Error(`tensor ${name} is ${entry.dtype}: only ${Object.keys(kinds).join(", ")} can be read`);
     if (!(start >= 0 && end - start === count * kind.bytes && 8 + length + end <= file.length))
       throw new Error(`tensor ${name}: its bytes ${start}–${end} do not fit shape [${entry.shape.join(", ")}] and the file`);
-    const view = new DataView(file.buffer, file.byteOffset + 8 + length + start, end - start);
-    tensors.set(name, { shape: entry.shape, values: Float32Array.from({ length: count }, (_, i) => kind.read(view, i * kind.bytes)) });
+    const bytes = file.subarray(8 + length + start, 8 + length + end);
+    tensors.set(name, { shape: entry.shape, values: floatsOf(bytes, kind) });
   }
   return { tensors, metadata: (header["__metadata__"] ?? {}) as unknown as Record<string, string> };
 }
