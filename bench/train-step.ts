@@ -1,6 +1,6 @@
 // Images a second of a whole training step (forward, loss, assignment, backward, optimiser, averages), without the loader:
 //
-//   TF_CPP_MIN_LOG_LEVEL=2 node --import tsx bench/train-step.ts [eager|traced] [side] [batch] [steps]
+//   PRECISION=fp32|bf16 TF_CPP_MIN_LOG_LEVEL=2 node --import tsx bench/train-step.ts [eager|traced] [side] [batch] [steps]
 import { seededRandom } from "../yolo/src/augment/random.ts";
 import { initialWeights, layoutOf } from "../yolo/src/nn/parameters.ts";
 import type { Size } from "../yolo/src/nn/model.ts";
