@@ -7,7 +7,7 @@ import type { Analysis } from "@airloom/yolo/metrics/analysis.ts";
 import { defaultOptions, type TrainOptions } from "@airloom/yolo/train/options.ts";
 import type { EpochReport } from "@airloom/yolo/train/train.ts";
 import type { ChildMessage } from "../train/child.ts";
-import { optionsFrom } from "../train/options.ts";
+import { configFrom, optionsFrom } from "../train/options.ts";
 import { changedSince, readTrainingData } from "../train/read-data.ts";
 import { runTrainingChild } from "../train/run-child.ts";
 
@@ -75,23 +75,20 @@ async function run(given: Record<string, string | number>): Promise<void> {
 /** Defaults, then the config's options, then what was written on the command line. */
 async function optionsOf(given: Readonly<Record<string, string | number>>): Promise<TrainOptions> {
   const file = given["config"];
-  const config = file === undefined ? {} : await configIn(path.resolve(String(file)));
-  if (!config || typeof config !== "object") throw new Error(`${file} exports no options by default`);
-  const unknown = Object.keys(config).filter((name) => !(name in defaultOptions) && !["lr0", "momentum", "weights"].includes(name));
-  if (unknown.length > 0) throw new Error(`${file}: ${unknown.join(", ")} is no option of training`);
+  const config = file === undefined ? {} : configFrom(await exportedBy(path.resolve(String(file))), String(file));
   const written = Object.fromEntries(Object.entries(given).filter(([name]) => program.getOptionValueSource(name) === "cli"));
   const fromLine = optionsFrom(written);
   const names = Object.keys(written).map((name) => optionNames[name] ?? (name as keyof TrainOptions));
   const changed = Object.fromEntries(names.filter((name) => name in fromLine).map((name) => [name, fromLine[name]]));
   const moved = Object.fromEntries(["mixup", "degrees"].filter((name) => name in written).map((name) => [name, Number(written[name])]));
-  return { ...defaultOptions, ...config, ...changed, augment: { ...augment, ...config.augment, ...moved } };
+  const { augment: onLine } = configFrom({ augment: moved }, "command line");
+  return { ...defaultOptions, ...config, ...changed, augment: { ...augment, ...config.augment, ...onLine } };
 }
 
-/** What a config module exports; one that is loaded as CommonJS has its exports one level deeper. */
-async function configIn(file: string): Promise<Partial<TrainOptions> | undefined> {
-  const module = (await tsImport(pathToFileURL(file).href, import.meta.url)) as { default?: Partial<TrainOptions> | { default: Partial<TrainOptions> } };
-  const exported = module.default;
-  return exported && "default" in exported ? exported.default : exported;
+/** What a config module exports by default; one that is loaded as CommonJS has its exports one level deeper. */
+async function exportedBy(file: string): Promise<unknown> {
+  const { default: exported } = (await tsImport(pathToFileURL(file).href, import.meta.url)) as { default?: unknown };
+  return typeof exported === "object" && exported !== null && "default" in exported ? exported.default : exported;
 }
 
 /** Options whose name on the command line is another. */

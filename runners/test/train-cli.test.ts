@@ -61,7 +61,10 @@ describe("airloom train", () => {
 
   it("saves on Ctrl-C, and the same command goes on; options come from a TypeScript module too", async () => {
     const config = path.join(root, "options.ts");
-    await writeFile(config, "const epochs: number = 500;\nexport default { epochs, augment: { flip: 0 } };\n");
+    await writeFile(
+      config,
+      'import type { TrainConfig } from "@airloom/yolo/train/options.ts";\nexport default { epochs: 500, augment: { flip: 0 } } satisfies TrainConfig;\n',
+    );
     const command = () =>
       execa(airloom, ["train", "--data", data, "--out", path.join(root, "stopped"), "--imgsz", "64", "--batch", "3", "--config", config], {
         cwd: project,
@@ -104,7 +107,16 @@ describe("airloom train", () => {
     await refused(/model: is not one of yolov8n/, "--data", data, "--model", "yolov9");
     const config = path.join(root, "wrong.ts");
     await writeFile(config, "export default { epoch: 3 };\n");
-    await refused(/wrong\.ts: epoch is no option of training/, "--data", data, "--config", config);
+    await refused(/wrong\.ts: Unrecognized key: "epoch"/, "--data", data, "--config", config);
+    await writeFile(config, "export default { side: 100, augment: { flop: 1, mixup: 2 } };\n");
+    await refused(
+      /wrong\.ts: side: .*32.*\n.*wrong\.ts: augment\.mixup: .*<=1\n.*wrong\.ts: augment: Unrecognized key: "flop"/,
+      "--data",
+      data,
+      "--config",
+      config,
+    );
+    await refused(/command line: augment\.mixup: .*<=1/, "--data", data, "--mixup", "3");
     await refused(/precision bf16 needs the traced engine/, "--data", data, "--precision", "bf16", "--engine", "eager");
     const broken = path.join(root, "broken");
     await cp(data, broken, { recursive: true });

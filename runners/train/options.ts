@@ -1,6 +1,7 @@
 import { TerminalError } from "airloom";
 import { z } from "zod";
-import { defaultOptions, mostFrozen, type TrainOptions } from "@airloom/yolo/train/options.ts";
+import type { AugmentOptions } from "@airloom/yolo/augment/sample.ts";
+import { defaultOptions, mostFrozen, type TrainConfig, type TrainOptions } from "@airloom/yolo/train/options.ts";
 
 /** What a person writes, by the names that they know, and its limits. */
 const schema = z.object({
@@ -20,6 +21,49 @@ const schema = z.object({
   engine: z.enum(["traced", "eager"]),
   precision: z.enum(["fp32", "bf16"]),
 });
+
+const share = z.number().min(0).max(1);
+const degrees = z.number().min(0).max(180);
+
+/** A `TrainConfig`, with the limits of each number. */
+const configSchema = schema
+  .omit({ model: true, imgsz: true })
+  .extend({
+    size: z.enum(["n", "s", "m", "l", "x"]),
+    side: schema.shape.imgsz,
+    lrf: share,
+    momentum: share,
+    weightDecay: share,
+    warmupEpochs: z.number().min(0),
+    cacheMiB: z.number().min(0),
+    augment: z
+      .strictObject({
+        mosaic: share,
+        mixup: share,
+        hue: share,
+        saturation: share,
+        value: share,
+        degrees,
+        translate: share,
+        // Of a zoom of 1 ± 1 nothing might be left.
+        scale: z.number().min(0).max(0.95),
+        shear: degrees,
+        flip: share,
+        flipUd: share,
+      } satisfies Record<keyof AugmentOptions, z.ZodType>)
+      .partial(),
+  } satisfies Partial<Record<keyof TrainOptions, z.ZodType>>)
+  .partial()
+  .strict();
+
+/** The options that a module exports, once each is known to fit; `place` is named where one does not. */
+export function configFrom(exported: unknown, place: string): TrainConfig {
+  const result = configSchema.safeParse(exported);
+  if (result.success) return result.data as TrainConfig;
+  throw new TerminalError(
+    result.error.issues.map((issue) => `${place}: ${issue.path.length > 0 ? `${issue.path.join(".")}: ` : ""}${issue.message}`).join("\n"),
+  );
+}
 
 /** A run's options from what a person wrote; what is missing is the default. Throws an error that names each that does not fit. */
 export function optionsFrom(written: Readonly<Record<string, unknown>>): TrainOptions {

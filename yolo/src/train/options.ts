@@ -41,6 +41,9 @@ export interface TrainOptions {
   readonly weights?: string | undefined;
 }
 
+/** What a TypeScript module says of a run: some of its options, and of augmentation some of the strengths. */
+export type TrainConfig = Partial<Omit<TrainOptions, "augment">> & { readonly augment?: Partial<AugmentOptions> };
+
 export const defaultOptions: TrainOptions = {
   size: "n",
   epochs: 100,
