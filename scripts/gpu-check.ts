@@ -16,9 +16,9 @@ function end(good: boolean, text: string): never {
   process.exit(good ? 0 : 1);
 }
 
-async function probe(name: string, engine: "eager" | "traced", env: Record<string, string>): Promise<Probe> {
+async function probe(name: string, engine: "eager" | "traced", env: Record<string, string>, precision: "fp32" | "bf16" = "fp32"): Promise<Probe> {
   console.log(`  … ${name}`);
-  const { stdout } = await execa(process.execPath, ["--import", "tsx", probeFile, engine, String(side), String(batch), "5"], {
+  const { stdout } = await execa(process.execPath, ["--import", "tsx", probeFile, engine, precision, String(side), String(batch), "5"], {
     // Memory is taken as it is needed: others may use the GPU too.
     env: { TF_CPP_MIN_LOG_LEVEL: "1", TF_FORCE_GPU_ALLOW_GROWTH: "true", ...env },
     stderr: "inherit",
@@ -47,6 +47,11 @@ try {
     gpuEager: await probe("eager steps on the GPU", "eager", exact),
     gpuTraced: await probe("traced steps on the GPU", "traced", exact),
     gpuFast: await probe("traced steps on the GPU, with its fast maths", "traced", {}),
+    // Cards before Ampere do not have it.
+    gpuHalf: await probe("traced steps on the GPU in bf16", "traced", {}, "bf16").catch((error: unknown) => {
+      if (error instanceof ExecaError) return undefined;
+      throw error;
+    }),
     cpu: await probe("traced steps on the CPU", "traced", { CUDA_VISIBLE_DEVICES: "-1" }),
   });
   for (const { good, text } of points) say(good, text);

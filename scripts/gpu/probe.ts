@@ -1,5 +1,5 @@
 // One measurement of training on this machine's device, in a process of its own: TensorFlow picks the device once.
-// Prints one line of JSON. Arguments: eager or traced, side, batch, steps.
+// Prints one line of JSON. Arguments: eager or traced, fp32 or bf16, side, batch, steps.
 import * as tf from "@tensorflow/tfjs-node";
 import { seededRandom } from "../../yolo/src/augment/random.ts";
 import { initialWeights, layoutOf } from "../../yolo/src/nn/parameters.ts";
@@ -11,10 +11,10 @@ import type { Probe } from "./verdict.ts";
 
 const objects = 8;
 
-const [engine = "traced", ...numbers] = process.argv.slice(2);
+const [engine = "traced", precision = "fp32", ...numbers] = process.argv.slice(2);
 const [side = 320, batch = 8, steps = 5] = numbers.map(Number);
 const config = { size: "n", classes: 3 } as const;
-const setting = stepSetting({ config, side, optimizer: "SGD", weightDecay: 5e-4 });
+const setting = stepSetting({ config, side, optimizer: "SGD", weightDecay: 5e-4, precision: precision === "bf16" ? "bf16" : "fp32" });
 const random = seededRandom(0);
 const host = {
   images: Uint8Array.from({ length: batch * side * side * 3 }, () => random() * 256),

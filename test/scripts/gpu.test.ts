@@ -55,7 +55,13 @@ describe("the GPU check's verdict", () => {
     imagesPerSecond: 100,
     ...given,
   });
-  const good = { cpu: probe({ gpu: false, imagesPerSecond: 20 }), gpuEager: probe(), gpuTraced: probe(), gpuFast: probe() };
+  const good = {
+    cpu: probe({ gpu: false, imagesPerSecond: 20 }),
+    gpuEager: probe(),
+    gpuTraced: probe(),
+    gpuFast: probe(),
+    gpuHalf: probe({ imagesPerSecond: 150 }),
+  };
   const failures = (probes: Parameters<typeof judge>[0]) =>
     judge(probes)
       .filter((point) => !point.good)
@@ -80,6 +86,23 @@ describe("the GPU check's verdict", () => {
     assert.match(failures({ ...good, gpuEager: probe({ losses: [[1, NaN, 3]] }) }).join(), /eager steps: losses within Infinity/);
     assert.match(failures({ ...good, gpuFast: probe({ losses: [[NaN, 1, 1]] }) }).join(), /no longer numbers/);
     assert.match(failures({ ...good, gpuFast: probe({ imagesPerSecond: 10 }) }).join(), /0\.5 × the CPU's/);
+  });
+
+  it("says what bf16 is worth, and takes a GPU that cannot for a good one", () => {
+    const said = (gpuHalf: Probe | undefined) => judge({ ...good, gpuHalf }).at(-1)!;
+    assert.deepEqual(said(undefined), { good: true, text: "bf16 does not run on this GPU: keep precision fp32" });
+    assert.match(said(good.gpuHalf).text, /1\.50 × fp32's/);
+    assert.equal(
+      said(
+        probe({
+          losses: [
+            [1, 2, 3],
+            [0.9, 1.9, 9],
+          ],
+        }),
+      ).good,
+      false,
+    );
   });
 
   it("sees a missing step", () => assert.equal(largestDifference([[1], [2]], [[1]]), Infinity));
