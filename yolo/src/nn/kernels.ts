@@ -4,6 +4,7 @@
  * function returns new tensors that the caller disposes.
  */
 import * as tf from "@tensorflow/tfjs-node";
+import { DataType } from "../trace/graph.ts";
 
 /** An attribute of an operation, as tfjs-node hands it to the native binding. */
 export interface OpAttr {
@@ -114,18 +115,16 @@ export function batchNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, empty
   return { y: y!, mean: mean!, variance: variance!, reserved: [r1!, r2!, r3!] };
 }
 
-/** TensorFlow's number of bfloat16, which tfjs has no name for. */
-const bfloat16 = 14;
 const cast = (x: tf.Tensor, from: number, to: number) => {
   const type = (name: string, value: number): OpAttr => ({ name, type: binding.TF_ATTR_TYPE, value });
   return backend.executeSingleOutput("Cast", [type("SrcT", from), type("DstT", to), bool("Truncate", false)], [x]);
 };
 
 /** Rounds float32 to bfloat16. tfjs takes the result for float32: only a recording, which knows better, may use it. */
-export const toBfloat16 = (x: tf.Tensor): tf.Tensor => cast(x, binding.TF_FLOAT, bfloat16);
+export const toBfloat16 = (x: tf.Tensor): tf.Tensor => cast(x, binding.TF_FLOAT, DataType.bfloat16);
 
 /** The same numbers as float32. */
-export const toFloat32 = (x: tf.Tensor): tf.Tensor => cast(x, bfloat16, binding.TF_FLOAT);
+export const toFloat32 = (x: tf.Tensor): tf.Tensor => cast(x, DataType.bfloat16, binding.TF_FLOAT);
 
 /** Gradients of `batchNorm` by picture, scale and shift. */
 export function batchNormGradient(dy: tf.Tensor, x: tf.Tensor, gamma: tf.Tensor, { reserved }: NormOutput, epsilon: number): [tf.Tensor, tf.Tensor, tf.Tensor] {

@@ -19,10 +19,12 @@ async function measureAll(onnx: Uint8Array): Promise<MeasuredPicture[]> {
   const session = await InferenceSession.create(onnx, { intraOpNumThreads: threads, logSeverityLevel: 3 });
   try {
     const measured: MeasuredPicture[] = [];
+    let next: Promise<Picture> | undefined;
     for (let i = 0; i < files.length; i++) {
-      const picture = await pictures.get(i);
+      const picture = await (next ?? pictures.get(i));
       // The next one is decoded while the network runs; if it cannot be, that is told when its turn comes.
-      if (i + 1 < files.length) pictures.get(i + 1).catch(() => undefined);
+      next = i + 1 < files.length ? pictures.get(i + 1) : undefined;
+      next?.catch(() => undefined);
       measured.push(await measure(session, picture));
     }
     return measured;
