@@ -17,7 +17,7 @@ COPY dataset-platform/package.json dataset-platform/
 COPY runners/package.json runners/
 COPY inference/package.json inference/
 # The libraries are linked into node_modules; what the build kept of them beside it, and other systems' binaries, stay behind.
-RUN node scripts/setup.mjs --only=npm,python,tfjs --omit=dev \
+RUN node scripts/setup.mjs --parts=npm,python,tfjs --omit=dev \
  && rm -rf .airloom /root/.cache /root/.npm node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 \
     node_modules/onnxruntime-node/bin/napi-v*/linux/arm64
 

@@ -11,17 +11,27 @@ function versionOf(program, args) {
   return result.status === 0 ? parse(result.stdout || result.stderr) : undefined;
 }
 
+/** Where to look for a Python: the one that PYTHON names, else what PATH holds. */
+const pythons = () => (process.env["PYTHON"] ? [process.env["PYTHON"]] : ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"]);
+
+/**
+ * A Python from 3.11 to below `end`, or undefined.
+ * @param {number[]} end
+ * @param {string[]} [candidates]
+ */
+export function tryFindPython(end, candidates = pythons()) {
+  const fits = (/** @type {number[] | undefined} */ v) => v !== undefined && compare(v, [3, 11, 0]) >= 0 && compare(v, end) < 0;
+  return candidates.find((name) => fits(versionOf(name, ["--version"])));
+}
+
 /** The Python to build environments with; throws where Node, git or Python is missing or too old. */
 export function checkVersions() {
   const problems = [];
   if (compare(parse(process.versions.node), [20, 19, 0]) < 0)
     problems.push(`Node ${process.versions.node} is too old: Airloom needs Node 20.19 or newer (https://nodejs.org).`);
   if (!versionOf("git", ["--version"])) problems.push("git was not found: install it with your system's package manager.");
-  const wanted = process.env["PYTHON"];
-  const candidates = wanted ? [wanted] : ["python3", "python3.13", "python3.12", "python3.11", "python3.10", "python"];
-  const fits = (/** @type {number[] | undefined} */ v) => v !== undefined && compare(v, [3, 10, 0]) >= 0 && compare(v, [3, 15, 0]) < 0;
-  const python = candidates.find((name) => fits(versionOf(name, ["--version"])));
-  if (!python) problems.push(`No Python from 3.10 to 3.14 was found (looked for ${candidates.join(", ")}). Install one, or set PYTHON to its path.`);
+  const python = tryFindPython([3, 15, 0]);
+  if (!python) problems.push(`No Python from 3.11 to 3.14 was found (looked for ${pythons().join(", ")}). Install one, or set PYTHON to its path.`);
   if (problems.length > 0) throw new SetupError(problems.join("\n"));
   return /** @type {string} */ (python);
 }

@@ -81,7 +81,9 @@ describe("every example, as TypeScript and as Python written by hand", () => {
     assert.deepEqual(found, Object.fromEntries(all.map(({ name }) => [name, []])));
   }).timeout(120_000);
 
-  it("is the same DAG to Airflow 2.11, or is refused with the version that it needs", async () => {
+  it("is the same DAG to Airflow 2.11, or is refused with the version that it needs", async function () {
+    // The set-up says so where it found no Python that this Airflow takes.
+    if (!existsSync(path.join(root, ".venv-airflow-2.11"))) this.skip();
     const old = all.filter(({ needs }) => needs === "2.11");
     await compile(old, "2.11");
     const found = await compare(".venv-airflow-2.11/bin/python", folder, "2.11", false);
