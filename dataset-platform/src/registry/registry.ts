@@ -1,185 +1,100 @@
-import { mkdirSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { LibsqlDialect } from "@libsql/kysely-libsql";
-import { type Insertable, Kysely, type Selectable, sql } from "kysely";
+import type { Transaction } from "kysely";
+import { atomicWrite } from "../store/atomic-write.ts";
+import type { StorageLayout } from "../store/layout.ts";
+import { again, type Db, inTransaction, openDatabase } from "./database.ts";
+import { holdLock } from "./locks.ts";
+import { migrate } from "./migrate.ts";
+import type { Tables } from "./tables.ts";
 
-/** Everything known about an image. Times are ISO 8601 in UTC. */
-interface ImageTable {
-  sha256: string;
-  md5: string;
-  extension: string;
-  bytes: number;
-  /** Pixels as stored, before EXIF orientation. */
-  width: number;
-  height: number;
-  /** EXIF orientation, 1 … 8. */
-  orientation: number;
-  source_id: string;
-  original_name: string;
-  ingested_at: string;
-  batch_id: string | null;
-  /** Set when its annotations were stored. */
-  labelled_at: string | null;
+/** The storage folder is not the one whose pictures the registry knows. */
+export class WrongStorage extends Error {
+  override readonly name = "WrongStorage";
 }
 
-/** Images that are labelled together, chosen by one pipeline run. */
-interface BatchTable {
-  id: string;
-  /** The Airflow run that chose it: a retry finds its own batch again. */
-  run_id: string;
-  source_id: string;
-  created_at: string;
-  cvat_task_id: number | null;
+export interface RegistryOptions {
+  /** A postgresql:// URL of the registry's own database. */
+  readonly url: string;
+  readonly storage: StorageLayout;
+  /** The `pg_dump` program, for a dump before a migration. */
+  readonly pgDump: string;
 }
 
-interface Tables {
-  images: ImageTable;
-  batches: BatchTable;
-}
+/** The registry: the truth of what is known about each picture of a storage folder. Close it when done. */
+export class Registry {
+  readonly db: Db;
 
-export type ImageRow = Selectable<ImageTable>;
-export type NewImage = Insertable<Omit<ImageTable, "batch_id" | "labelled_at">>;
-export type BatchRow = Selectable<BatchTable>;
+  private constructor(db: Db) {
+    this.db = db;
+  }
 
-/** How long a writer waits for another before it gives up. */
-const patienceMs = 30_000;
-
-/**
- * Repeats work that met another writer. SQLite's own busy timeout would do, but it blocks the thread, and the driver forgets it
- * with each transaction.
- */
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + patienceMs;
-  for (let waitMs = 5; ; waitMs = Math.min(200, waitMs * 2)) {
+  /** Opens the registry, brings its database up to date and holds it against the storage folder. */
+  static async open(options: RegistryOptions): Promise<Registry> {
+    const registry = await Registry.openWithoutStorage(options);
     try {
-      return await work();
+      await bindStorage(registry, options.storage);
+      return registry;
     } catch (error) {
-      if (!/SQLITE_BUSY|database is locked/.test(String(error)) || Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, waitMs * (0.5 + Math.random())));
+      await registry.close();
+      throw error;
     }
   }
-}
 
-/** The registry of a storage folder: what is known about each image. Close it when done. */
-export class Registry {
-  readonly #db: Kysely<Tables>;
-
-  private constructor(db: Kysely<Tables>) {
-    this.#db = db;
+  /** Opens the registry for what needs no storage folder: questions, and bringing a folder back. */
+  static async openWithoutStorage({ url, storage, pgDump }: RegistryOptions): Promise<Registry> {
+    const db = openDatabase(url);
+    try {
+      await again(() => migrate(db, { url, dumps: path.join(storage.private, "dumps"), pgDump }));
+      return new Registry(db);
+    } catch (error) {
+      await db.destroy();
+      throw error;
+    }
   }
 
-  /** Opens the SQLite file, making it and its tables on first use. */
-  static async open(file: string): Promise<Registry> {
-    mkdirSync(path.dirname(file), { recursive: true });
-    const db = new Kysely<Tables>({ dialect: new LibsqlDialect({ url: `file:${file}` }) });
-    await patiently(() => sql`pragma journal_mode = wal`.execute(db));
-    await patiently(() => migrate(db));
-    return new Registry(db);
+  async transaction<T>(work: (trx: Transaction<Tables>) => Promise<T>): Promise<T> {
+    return inTransaction(this.db, work);
   }
 
   async close(): Promise<void> {
-    await this.#db.destroy();
-  }
-
-  /** Adds an image; false where it was known already. */
-  async addImage(image: NewImage): Promise<boolean> {
-    const insert = this.#db
-      .insertInto("images")
-      .values({ ...image, batch_id: null, labelled_at: null })
-      .onConflict((conflict) => conflict.column("sha256").doNothing());
-    const result = await patiently(() => insert.executeTakeFirst());
-    return Number(result.numInsertedOrUpdatedRows ?? 0n) > 0;
-  }
-
-  async tryFindImage(sha256: string): Promise<ImageRow | undefined> {
-    return this.#db.selectFrom("images").selectAll().where("sha256", "=", sha256).executeTakeFirst();
-  }
-
-  async allImages(): Promise<ImageRow[]> {
-    return this.#db.selectFrom("images").selectAll().orderBy("sha256").execute();
-  }
-
-  /**
-   * The batch of a run: the one it chose before, or up to `size` images of a source that no batch has yet, oldest first.
-   * Undefined where there is none. Two runs at once never get the same image.
-   */
-  async claimBatch({
-    id,
-    runId,
-    sourceId,
-    size,
-    now,
-  }: {
-    id: string;
-    runId: string;
-    sourceId: string;
-    size: number;
-    now: string;
-  }): Promise<BatchRow | undefined> {
-    const before = await this.#db.selectFrom("batches").selectAll().where("run_id", "=", runId).executeTakeFirst();
-    if (before) return before;
-    const claim = this.#db.transaction();
-    return patiently(() =>
-      claim.execute(async (trx) => {
-        const free = trx
-          .selectFrom("images")
-          .select("sha256")
-          .where("source_id", "=", sourceId)
-          .where("batch_id", "is", null)
-          .where("labelled_at", "is", null)
-          .orderBy("ingested_at")
-          .orderBy("sha256")
-          .limit(size);
-        // One statement that chooses and claims: SQLite lets no other writer in between.
-        const claimed = await trx.updateTable("images").set({ batch_id: id }).where("sha256", "in", free).executeTakeFirst();
-        if (claimed.numUpdatedRows === 0n) return undefined;
-        const row: BatchRow = { id, run_id: runId, source_id: sourceId, created_at: now, cvat_task_id: null };
-        await trx.insertInto("batches").values(row).execute();
-        return row;
-      }),
-    );
-  }
-
-  async imagesOfBatch(id: string): Promise<ImageRow[]> {
-    return this.#db.selectFrom("images").selectAll().where("batch_id", "=", id).orderBy("sha256").execute();
-  }
-
-  async setCvatTask(batchId: string, taskId: number): Promise<void> {
-    const update = this.#db.updateTable("batches").set({ cvat_task_id: taskId }).where("id", "=", batchId);
-    await patiently(() => update.execute());
-  }
-
-  async markLabelled(sha256: string, now: string): Promise<void> {
-    const update = this.#db.updateTable("images").set({ labelled_at: now }).where("sha256", "=", sha256);
-    await patiently(() => update.execute());
+    await this.db.destroy();
   }
 }
 
-async function migrate(db: Kysely<Tables>): Promise<void> {
-  await db.schema
-    .createTable("images")
-    .ifNotExists()
-    .addColumn("sha256", "text", (column) => column.primaryKey())
-    .addColumn("md5", "text", (column) => column.notNull())
-    .addColumn("extension", "text", (column) => column.notNull())
-    .addColumn("bytes", "integer", (column) => column.notNull())
-    .addColumn("width", "integer", (column) => column.notNull())
-    .addColumn("height", "integer", (column) => column.notNull())
-    .addColumn("orientation", "integer", (column) => column.notNull())
-    .addColumn("source_id", "text", (column) => column.notNull())
-    .addColumn("original_name", "text", (column) => column.notNull())
-    .addColumn("ingested_at", "text", (column) => column.notNull())
-    .addColumn("batch_id", "text")
-    .addColumn("labelled_at", "text")
-    .execute();
-  await db.schema
-    .createTable("batches")
-    .ifNotExists()
-    .addColumn("id", "text", (column) => column.primaryKey())
-    .addColumn("run_id", "text", (column) => column.notNull().unique())
-    .addColumn("source_id", "text", (column) => column.notNull())
-    .addColumn("created_at", "text", (column) => column.notNull())
-    .addColumn("cvat_task_id", "integer")
-    .execute();
-  await db.schema.createIndex("images_by_batch").ifNotExists().on("images").columns(["batch_id", "source_id"]).execute();
+/**
+ * Holds the storage folder against the registry: both carry one id, given when both were new. A folder without it is another
+ * one, or a volume that is not mounted, and must not be taken for one that has lost everything.
+ */
+async function bindStorage(registry: Registry, storage: StorageLayout): Promise<void> {
+  const file = path.join(storage.private, "storage-id");
+  const read = async () =>
+    readFile(file, "utf8").then(
+      (text) => text.trim(),
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined;
+        throw error;
+      },
+    );
+  await registry.transaction(async (trx) => {
+    const known = await trx.selectFrom("storage").select("id").executeTakeFirst();
+    const here = await read();
+    if (known && known.id === here) return;
+    await holdLock(trx, "migrate");
+    const id = (await trx.selectFrom("storage").select("id").executeTakeFirst())?.id;
+    if (id && id === (await read())) return;
+    const isEmpty = (await trx.selectFrom("images").select("sha256").limit(1).executeTakeFirst()) === undefined;
+    if (!isEmpty)
+      throw new WrongStorage(
+        here
+          ? `${storage.root} belongs to another registry (its .airloom/storage-id is ${here}, this registry's is ${id}): set STORAGE_DIR or DATABASE_URL right`
+          : `the registry knows pictures, and ${storage.root} is not the folder that holds them (it has no .airloom/storage-id): is its volume mounted, and STORAGE_DIR right? \`npx airloom data restore --storage\` makes the folder again from DVC's remote`,
+      );
+    // A registry that knows no picture yet goes with any folder: a new one, or one that another registry has known.
+    const next = here ?? id ?? randomUUID();
+    if (id) await trx.updateTable("storage").set({ id: next }).execute();
+    else await trx.insertInto("storage").values({ id: next }).execute();
+    if (!here) await atomicWrite(file, `${next}\n`);
+  });
 }
