@@ -23,7 +23,8 @@ export function className(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (name === "" || /[\u0000-\u001f\u007f]/.test(name))
     throw new BadClassName(`${JSON.stringify(text)} cannot be a class name: it must hold one line of visible text`);
-  if ([...name].length > mostCharacters) throw new BadClassName(`${JSON.stringify(text)} cannot be a class name: ${mostCharacters} characters are the most`);
+  if (Array.from(name).length > mostCharacters)
+    throw new BadClassName(`${JSON.stringify(text)} cannot be a class name: ${mostCharacters} characters are the most`);
   return name;
 }
 

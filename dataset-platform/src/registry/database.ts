@@ -16,10 +16,12 @@ const connectTimeoutMs = 15_000;
 const statementTimeoutMs = 10 * 60_000;
 const mostConnections = 8;
 
+const bigint: number = pg.types.builtins.INT8;
+
 /** bigint as a number: ids and bytes stay far below 2^53. */
 const types: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === pg.types.builtins.INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+    oid === bigint ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
 };
 
 /** Opens a pool of connections to the database that a postgresql:// URL names; nothing is asked yet. */

@@ -39,9 +39,12 @@ export async function migrate(db: Db, options: MigrateOptions): Promise<void> {
     if (before.length > 0) await dump(options, before.at(-1)!);
     const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest();
     if (error)
-      throw new Error(`the registry's database could not be brought from ${before.at(-1) ?? "nothing"} to ${newestMigration}: ${String(error)}`, {
-        cause: error,
-      });
+      throw new Error(
+        `the registry's database could not be brought from ${before.at(-1) ?? "nothing"} to ${newestMigration}: ${error instanceof Error ? error.message : "unknown"}`,
+        {
+          cause: error,
+        },
+      );
   });
 }
 
