@@ -225,7 +225,7 @@ if (!withoutOneDnn)
     // There TensorFlow takes its own kernels, which it takes anywhere when it is told to, as it starts.
     it("are held to the same bounds", async () => {
       const env = { TF_ENABLE_ONEDNN_OPTS: "0" };
-      const { exitCode, all } = await execa("node_modules/.bin/mocha", ["yolo/test/bfloat16.test.ts"], { cwd: project, env, all: true, reject: false });
+      const { exitCode, all } = await execa("node_modules/.bin/mocha", [fileURLToPath(import.meta.url)], { cwd: project, env, all: true, reject: false });
       assert.equal(exitCode, 0, all);
       assert.match(all, /by TensorFlow's own kernels/);
     }).timeout(120_000);
