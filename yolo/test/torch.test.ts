@@ -8,6 +8,7 @@ import { layoutOf } from "../src/nn/parameters.ts";
 import { lossAndGradient, stepSetting, truthOf } from "../src/train/step.ts";
 import { readCheckpoint, writeCheckpoint } from "../src/weights/checkpoint.ts";
 import { type NamedTensor, readSafetensors, writeSafetensors } from "../src/weights/safetensors.ts";
+import "./instruction-set.ts";
 
 // From torch 2.13, by yolo/reference/make_torch_golden.py: a network and a loss written apart from ours.
 const golden = JSON.parse(readFileSync(new URL("golden/torch-step.json", import.meta.url), "utf8")) as {
