@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airloom_values import run_values
+from airloom_values import iso_ms, run_values
 
 try:
     from airflow.sdk import Connection, Variable
@@ -83,7 +83,8 @@ class NodeProcess:
         context = self.context
         ti = context.get("ti") or context.get("task_instance")
         values = run_values(context)
-        conf = getattr(context.get("dag_run"), "conf", None) or {}
+        dag_run = context.get("dag_run")
+        conf = getattr(dag_run, "conf", None) or {}
         params = context.get("params")
         map_index = getattr(ti, "map_index", None)
         return {
@@ -95,6 +96,10 @@ class NodeProcess:
             "logicalDate": values["logicalDate"],
             "dataIntervalStart": values["dataIntervalStart"],
             "dataIntervalEnd": values["dataIntervalEnd"],
+            # Airflow 2 has no run_after.
+            "runAfter": iso_ms(getattr(dag_run, "run_after", None) or getattr(dag_run, "execution_date", None)),
+            "startedAt": iso_ms(getattr(dag_run, "start_date", None)),
+            "clearNumber": getattr(dag_run, "clear_number", None) or 0,
             "runType": values["type"],
             "conf": dict(conf),
             "params": dict(params) if params else {},
@@ -185,6 +190,10 @@ class NodeProcess:
             return ti.xcom_push(key=args["key"], value=args["value"])
         if name == "getConnection":
             return self._connection(args["id"])
+        if name == "getRunState":
+            from airloom_runs import run_state
+
+            return run_state(args["dagId"], args["runId"])
         if name == "maskSecret":
             return _mask_secret(args["text"])
         from airloom_assets import answer

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timezone
 from typing import Any
 
 try:
@@ -147,6 +148,11 @@ def run_values(context: Any) -> dict:
         "type": str(getattr(run_type, "value", run_type)),
         "dagId": getattr(dag_run, "dag_id", None) or getattr(dag, "dag_id", ""),
     }
+
+
+def iso_ms(moment: Any) -> str | None:
+    """A moment in UTC and milliseconds, the same text as the coordinator's tasks have."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds") if moment else None
 
 
 def as_text(value: Any) -> str:

@@ -1,6 +1,6 @@
 /** The authoring API: what a DAG file and its tasks import. */
 export { allOf, anyOf, type AnyAsset, type Asset, asset, type AssetAlias, assetAlias, type AssetExpression, type AssetOptions } from "./authoring/asset.ts";
-export type { AssetEvent, Connection, Log, RunInfo, RunValues, TaskContext } from "./authoring/context.ts";
+export type { AssetEvent, Connection, DagRunState, Log, RunInfo, RunValues, TaskContext } from "./authoring/context.ts";
 export { type BuiltDag, type Dag, dag, type DagOptions, type DagScope, type DeadlineOption } from "./authoring/dag.ts";
 export type { Duration } from "./authoring/duration.ts";
 export { type Edgeable, label } from "./authoring/edges.ts";

@@ -65,6 +65,9 @@ describe("tasks in a real Airflow", () => {
     assert.deepEqual(result.xcoms["platform.extra"], [1, 2]);
   });
 
+  it("learn how other runs stand, and that one was deleted", () =>
+    assert.deepEqual(result.xcoms["runs.return_value"], { own: "running", is_queued: "queued", has_failed: "failed", was_deleted: null }));
+
   it("log by level with fields, and what is printed", () => {
     assert.match(output, /warning.*a warning field="value ü"/i);
     assert.match(output, /to stdout/);

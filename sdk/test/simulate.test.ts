@@ -57,6 +57,36 @@ describe("simulate", () => {
     assert.deepEqual(run.logs, [{ taskId: "load", mapIndex: -1, level: "warn", message: "loading", fields: { from: "bank.example" } }]);
   });
 
+  it("knows its own run and those it is told of", async () => {
+    const ask = task("ask", {}, async (_: object, { run, getRunState }) => {
+      const ids = [run.runId, "dead", "deleted"];
+      return { states: await Promise.all(ids.map(async (id) => (await getRunState("d", id)) ?? null)), run };
+    });
+    const options = { runId: "now", clock: new Date("2026-02-03T04:05:06Z"), runStates: { "d/dead": "failed" } } as const;
+    const { states, run } = (
+      await simulate(
+        dag("d", { schedule: null }, () => void ask({})),
+        options,
+      )
+    ).result("ask") as {
+      states: string[];
+      run: { runAfter: string; startedAt: string; clearNumber: number };
+    };
+    assert.deepEqual(states, ["running", "failed", null]);
+    assert.deepEqual([run.runAfter, run.startedAt, run.clearNumber], ["2026-02-03T04:05:06.000+00:00", "2026-02-03T04:05:06.000+00:00", 0]);
+  });
+
+  it("refuses an id that Airflow would take for something else", async () => {
+    const ask = task("ask", {}, async (input: { id: string }, { getRunState }) => (await getRunState("d", input.id)) ?? null);
+    for (const id of ["", "..", "a/b", "a?b", "a#b", "a%2Fb", "a b"]) {
+      const run = await simulate(dag("d", { schedule: null }, () => void ask({ id })));
+      assert.equal(run.state, "failed", id);
+      assert.match(run.tasks[0]!.error ?? "", /is no id of a DAG or a run/);
+    }
+    const run = await simulate(dag("d", { schedule: null }, () => void ask({ id: "manual__2026-01-01T00:00:00+00:00_aB1~x.y" })));
+    assert.equal(run.state, "success");
+  });
+
   it("calls callbacks with what happened, and stays well when they throw", async () => {
     const told: string[] = [];
     const tell = ({ event, error }: { event: string; error: string | undefined }) => {

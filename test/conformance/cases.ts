@@ -152,6 +152,30 @@ add("connections", () => {
   ask({});
 });
 
+add("run_states", () => {
+  const ask = task("ask", {}, async (_: object, { run, getRunState }) => ({
+    own: (await getRunState(run.dagId, run.runId)) ?? null,
+    noRun: (await getRunState(run.dagId, "no_such_run")) ?? null,
+    noDag: (await getRunState("no_such_dag", run.runId)) ?? null,
+    empty: await getRunState(run.dagId, "").then(String, (error: Error) => error.message),
+  }));
+  ask({});
+});
+add("run_moments", () => {
+  const first = task("first", {}, async (_: object, { run, setVariable }) => setVariable(`v_${run.dagId}`, `${run.runAfter} ${run.startedAt}`));
+  // Each way to run a task must name the run by the same text.
+  const compare = task("compare", { transport: "spawn" }, async (_: object, { run, getVariable }) => {
+    const own = [run.runAfter, run.startedAt];
+    return {
+      forms: own.map((moment) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$/.test(moment ?? "")),
+      same: (await getVariable(`v_${run.dagId}`)) === own.join(" "),
+      inOrder: Date.parse(run.runAfter ?? "") <= Date.parse(run.startedAt ?? ""),
+      clearNumber: run.clearNumber,
+    };
+  });
+  chain(first({}), compare({}));
+});
+
 add("retry_then_success", () => say({ value: flaky({ works: 2 }) }));
 add("retry_until_failed", () => say({ value: flaky({ works: 9 }) }));
 add("no_retry_when_terminal", () => bad({}, { retries: 3 }));

@@ -7,6 +7,7 @@ import { anchorTensors } from "../src/loss/decode.ts";
 import { addHostLoss, lossMeans, type LossSums } from "../src/loss/host-loss.ts";
 import { detectionLoss } from "../src/loss/loss.ts";
 import { bins, strides } from "../src/nn/model.ts";
+import "./instruction-set.ts";
 
 interface Case {
   readonly seed: number;

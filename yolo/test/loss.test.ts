@@ -7,6 +7,7 @@ import { completeIou } from "../src/loss/ciou.ts";
 import { anchorTensors } from "../src/loss/decode.ts";
 import { detectionLoss } from "../src/loss/loss.ts";
 import { bins } from "../src/nn/model.ts";
+import "./instruction-set.ts";
 
 type Box = [number, number, number, number];
 

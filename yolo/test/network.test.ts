@@ -10,7 +10,6 @@ import { decodeLevels } from "../src/boxes/raw-levels.ts";
 import { seededRandom, uniform } from "../src/augment/random.ts";
 import { layoutOf, initialWeights } from "../src/nn/parameters.ts";
 import { predictLayers } from "../src/nn/predict-layers.ts";
-import { calibrate } from "../src/onnx/calibrate.ts";
 import { exportOnnx, exportRawOnnx } from "../src/onnx/export.ts";
 import { predict } from "../src/nn/predict.ts";
 import { EagerTrainer } from "../src/train/eager.ts";
@@ -18,6 +17,7 @@ import { lossAndGradient, stepSetting } from "../src/train/step.ts";
 import { freshState } from "../src/train/trainer.ts";
 import { readCheckpoint, writeCheckpoint, writeTorchCheckpoint } from "../src/weights/checkpoint.ts";
 import { readSafetensors } from "../src/weights/safetensors.ts";
+import "./instruction-set.ts";
 
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);
@@ -210,55 +210,6 @@ describe("raw levels", () => {
       const differences = [...box, score].map((number, n) => Math.abs(number - known[n]!));
       assert.ok(Math.max(...differences) < 1e-3 && differences[4]! < 1e-5, `anchor ${anchor}: off by ${differences.join(", ")}`);
     });
-  }).timeout(60_000);
-});
-
-describe("calibration", () => {
-  it("gives each value of the network one range, which holds its numbers on all pictures", () => {
-    const weights = someWeights();
-    const picture = (level: number) => ({ pixels: new Uint8Array(side * side * 3).fill(level), width: side, height: side, objects: [] });
-    const pictures = [picture(0), picture(255)];
-    const alone = pictures.map((each) => calibrate(config, layout, weights, [each], side));
-    const together = calibrate(config, layout, weights, pictures, side);
-    assert.deepEqual([...together.keys()], [...alone[0]!.keys()]);
-    // Two for each of the 57 activated convolutions; a sum in each residual block, 6 of them; and 13 concatenations.
-    assert.equal(together.size, 2 * 57 + 6 + 13);
-    for (const [name, range] of together) {
-      const both = alone.map((ranges) => ranges.get(name)!);
-      assert.deepEqual(range, [Math.min(...both.map(([low]) => low)), Math.max(...both.map(([, high]) => high))], name);
-    }
-  }).timeout(60_000);
-});
-
-describe("the 8-bit ONNX file", () => {
-  it("passes onnx.checker, is a quarter of the size, and gives nearly the same", async () => {
-    const folder = await mkdtemp(path.join(tmpdir(), "int8-"));
-    try {
-      const weights = someWeights();
-      // As after training: statistics that fit the pictures keep the values in a range.
-      const pixels = Uint8Array.from(somePicture(1), (value) => value * 255);
-      const picture = { pixels, width: side, height: side, objects: [] };
-      const ranges = calibrate(config, layout, weights, [picture], side);
-      const options = { side, labels: ["a", "b", "c"] };
-      const [full, small] = [exportOnnx(config, layout, weights, options), exportOnnx(config, layout, weights, { ...options, ranges })];
-      assert.ok(small.length < full.length * 0.3, `${small.length} of ${full.length} bytes`);
-      await writeFile(path.join(folder, "int8.onnx"), small);
-      const python = fileURLToPath(new URL("../../.venv-test/bin/python", import.meta.url));
-      await execa(python, ["-c", "import onnx, sys\nonnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)", path.join(folder, "int8.onnx")]);
-      const planes = new Float32Array(3 * side * side).map((_, i) => pixels[(i % (side * side)) * 3 + Math.floor(i / (side * side))]! / 255);
-      const run = async (onnx: Uint8Array) => {
-        const session = await InferenceSession.create(onnx, { logSeverityLevel: 3 });
-        const { output0 } = await session.run({ images: new Tensor("float32", planes, [1, 3, side, side]) });
-        await session.release();
-        return output0!.data as Float32Array;
-      };
-      const [a, b] = [await run(full), await run(small)];
-      const distance = Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0) / a.reduce((sum, value) => sum + value ** 2, 0));
-      assert.ok(distance < 0.02, `relative distance ${distance}`);
-      assert.notDeepEqual(a, b);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
   }).timeout(60_000);
 });
 

@@ -10,6 +10,7 @@ import { initialWeights, layoutOf } from "../src/nn/parameters.ts";
 import { exportOnnx } from "../src/onnx/export.ts";
 import type { PictureFile } from "../src/train/pictures.ts";
 import { Validator } from "../src/train/validate.ts";
+import "./instruction-set.ts";
 
 const config = { size: "n", classes: 2 } as const;
 const layout = layoutOf(config);

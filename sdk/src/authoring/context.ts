@@ -35,6 +35,9 @@ export interface RunValues {
   readonly dagId: string;
 }
 
+/** How a run of a DAG stands. A run that is queued or running may still do its work; the others do none until they are cleared. */
+export type DagRunState = "queued" | "running" | "success" | "failed";
+
 /** What a handler knows of the run it is part of. Names are Airflow's. */
 export interface RunInfo {
   readonly dagId: string;
@@ -48,6 +51,22 @@ export interface RunInfo {
   readonly logicalDate: string | null;
   readonly dataIntervalStart: string | null;
   readonly dataIntervalEnd: string | null;
+  /**
+   * From when on the run could start; for a run that was triggered without saying so, the moment of triggering. It stays when the
+   * run or a task is cleared, and a run that was deleted and triggered again under the same id has another: the id and this name
+   * one run. ISO 8601 in milliseconds; null where Airflow does not say. Airflow 2 has the logical date instead.
+   */
+  readonly runAfter: string | null;
+  /**
+   * When the scheduler started the run: anew once it, or a task of it, was cleared after its end. Clearing a task of a run that
+   * still runs changes nothing. ISO 8601 in milliseconds; null where Airflow does not say.
+   */
+  readonly startedAt: string | null;
+  /**
+   * How often something of the run was cleared, be it all of it or one task; a retry does not count. From 0, which a run that was
+   * deleted and triggered again begins with too. Airflow 2 counts only clearing after the run's end.
+   */
+  readonly clearNumber: number;
   readonly runType: string;
   /** What the run was triggered with, before defaults. */
   readonly conf: Readonly<Record<string, Json>>;
@@ -74,6 +93,8 @@ export interface TaskContext {
   getVariable(key: string): Promise<string | undefined>;
   setVariable(key: string, value: string): Promise<void>;
   getConnection(id: string): Promise<Connection | undefined>;
+  /** How a run stands now, of this DAG or another; undefined for one that does not exist, because it was deleted or never was. */
+  getRunState(dagId: string, runId: string): Promise<DagRunState | undefined>;
   getXCom(taskId: string, key?: string): Promise<Json | undefined>;
   setXCom(key: string, value: Json): Promise<void>;
   /** Hides a text in this task's log from now on. A connection's password is hidden without asking. */

@@ -42,7 +42,15 @@ export interface Compiler {
 }
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const helpers = ["airloom_runtime.py", "airloom_values.py", "airloom_process.py", "airloom_assets.py", "airloom_containers.py", "airloom_coordinator.py"];
+const helpers = [
+  "airloom_runtime.py",
+  "airloom_values.py",
+  "airloom_process.py",
+  "airloom_assets.py",
+  "airloom_runs.py",
+  "airloom_containers.py",
+  "airloom_coordinator.py",
+];
 
 /** Compiles DAG files: load → read types → check → emit. Writes nothing. */
 export const compileDags = (files: readonly string[], options: CompileOptions): Promise<Compiled> => openCompiler(options).compile(files);

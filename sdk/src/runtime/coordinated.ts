@@ -16,6 +16,9 @@ interface Startup {
       readonly logical_date: unknown;
       readonly data_interval_start: unknown;
       readonly data_interval_end: unknown;
+      readonly run_after: unknown;
+      readonly start_date: unknown;
+      readonly clear_number: number | null;
       readonly run_type: string;
       readonly conf: Readonly<Record<string, Json>> | null;
     };
@@ -116,6 +119,9 @@ class CoordinatedRun {
       logicalDate: iso(run.logical_date),
       dataIntervalStart: iso(run.data_interval_start),
       dataIntervalEnd: iso(run.data_interval_end),
+      runAfter: isoMs(run.run_after),
+      startedAt: isoMs(run.start_date),
+      clearNumber: run.clear_number ?? 0,
       runType: run.run_type,
       conf: run.conf ?? {},
       params,
@@ -197,8 +203,20 @@ class CoordinatedRun {
         return null;
       case "getConnection":
         return this.#connection(args["id"] as string);
+      case "getRunState":
+        return this.#runState(args["dagId"] as string, args["runId"] as string);
       default:
         throw new Error(`the coordinator cannot answer ${name}: give the task transport: "spawn"`);
+    }
+  }
+
+  /** Only Airflow's own word that there is no such run counts: any other failure must not look as if the run were gone. */
+  async #runState(dag_id: string, run_id: string): Promise<Json> {
+    try {
+      return ((await this.#supervisor.ask({ type: "GetDagRunState", dag_id, run_id }))?.["state"] ?? null) as Json;
+    } catch (error) {
+      if (error instanceof SupervisorError && (error.kind === "DAGRUN_NOT_FOUND" || saysNotFound(error.detail))) return null;
+      throw error;
     }
   }
 
@@ -294,6 +312,17 @@ class CoordinatedRun {
     if (!terminal && this.#startup.ti_context.should_retry) return { type: "RetryTask", state: "up_for_retry", end_date };
     return { type: "TaskState", state: "failed", end_date };
   }
+}
+
+/** Whether the API server looked and found nothing; a 404 alone may be one for the address. */
+function saysNotFound(detail: unknown): boolean {
+  const answer = detail as { status_code?: unknown; detail?: { detail?: { reason?: unknown } } } | null | undefined;
+  return answer?.status_code === 404 && answer.detail?.detail?.reason === "not_found";
+}
+
+/** The same text whichever way the task runs: the protocol's timestamps lose the microseconds here. */
+function isoMs(value: unknown): string | null {
+  return value instanceof Date || typeof value === "string" ? iso(new Date(value)) : null;
 }
 
 /** A moment as Python writes it; the protocol carries text or a timestamp. */

@@ -8,9 +8,11 @@ export type Message = { readonly type: string } & Readonly<Record<string, unknow
 export class SupervisorError extends Error {
   override readonly name = "SupervisorError";
   readonly kind: string;
+  readonly detail: unknown;
   constructor(kind: string, detail: unknown) {
     super(`Airflow answered ${kind}${detail === undefined || detail === null ? "" : `: ${JSON.stringify(detail)}`}`);
     this.kind = kind;
+    this.detail = detail;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { AnyAsset } from "../authoring/asset.ts";
-import type { AssetEvent, Connection, TaskContext } from "../authoring/context.ts";
+import type { AssetEvent, Connection, DagRunState, TaskContext } from "../authoring/context.ts";
 import type { BuiltDag, Dag } from "../authoring/dag.ts";
 import type { CallbackInfo } from "../authoring/options.ts";
 import type { Json } from "../authoring/json.ts";
@@ -12,6 +12,9 @@ export type TaskSchemas = Readonly<Record<string, Readonly<Record<string, unknow
 
 /** Results larger than this belong into a file, with its path as the result: Airflow keeps them in its database. */
 const maxResultBytes = 1024 * 1024;
+
+/** Airflow puts ids into an address as they are, and Airflow 2 takes an empty one for any: either would answer for another run. */
+const plainId = /^(?!\.{1,2}$)[^\s/?#%]+$/;
 
 /** What a running task needs of its channel. */
 export type Asking = Pick<Channel, "log" | "request">;
@@ -84,6 +87,11 @@ function contextOf(start: StartMessage, channel: Asking, signal: AbortSignal): T
     getVariable: async (key) => ((await channel.request("getVariable", { key })) ?? undefined) as string | undefined,
     setVariable: async (key, value) => void (await channel.request("setVariable", { key, value })),
     getConnection: async (id) => ((await channel.request("getConnection", { id })) ?? undefined) as Connection | undefined,
+    getRunState: async (dagId, runId) => {
+      for (const id of [dagId, runId])
+        if (!plainId.test(id)) throw new TypeError(`getRunState cannot ask for ${JSON.stringify(id)}: that is no id of a DAG or a run`);
+      return ((await channel.request("getRunState", { dagId, runId })) ?? undefined) as DagRunState | undefined;
+    },
     getXCom: async (taskId, key = "return_value") => (await channel.request("getXCom", { taskId, key })) ?? undefined,
     setXCom: async (key, value) => void (await channel.request("setXCom", { key, value })),
     maskSecret: async (text) => void (await channel.request("maskSecret", { text })),

@@ -1,4 +1,4 @@
-import type { AssetEvent, Connection, TaskContext } from "../authoring/context.ts";
+import type { AssetEvent, Connection, DagRunState, TaskContext } from "../authoring/context.ts";
 import type { BuiltDag, Dag } from "../authoring/dag.ts";
 import type { Json } from "../authoring/json.ts";
 import type { MappingAxis, TaskNode } from "../ir/ir.ts";
@@ -20,6 +20,8 @@ export interface SimulateOptions {
   readonly conf?: Readonly<Record<string, Json>>;
   readonly variables?: Readonly<Record<string, string>>;
   readonly connections?: Readonly<Record<string, Partial<Connection>>>;
+  /** How other runs stand, by "dagId/runId"; one that is missing does not exist. The simulated run itself is running. */
+  readonly runStates?: Readonly<Record<`${string}/${string}`, DagRunState>>;
   /** What to do instead of a task's own code, by its id. Operators of Airflow's need one. */
   readonly stubs?: Readonly<Record<string, Stub>>;
   /** When the run starts; waiting takes no time. @default 2026-01-01T00:00:00Z */
@@ -102,13 +104,14 @@ class World {
   private readonly built: BuiltDag;
   private readonly options: SimulateOptions;
   private readonly variables: Map<string, string>;
-  private readonly run: { id: string; date: string };
+  private readonly run: { id: string; date: string; startedAt: string };
 
   constructor(built: BuiltDag, options: SimulateOptions, clock: Clock) {
     this.built = built;
     this.options = options;
     this.variables = new Map(Object.entries(options.variables ?? {}));
-    this.run = { id: options.runId ?? "simulated", date: new Date(clock.now()).toISOString().replace(/\.\d+Z$/, "+00:00") };
+    const now = new Date(clock.now()).toISOString();
+    this.run = { id: options.runId ?? "simulated", date: now.replace(/\.\d+Z$/, "+00:00"), startedAt: now.replace("Z", "+00:00") };
     this.engine = createEngine(built.graph, {
       clock,
       concurrency: options.concurrency ?? 1,
@@ -232,6 +235,9 @@ class World {
       tryNumber: instance.tries,
       mapIndex: instance.mapIndex,
       ...dates,
+      runAfter: this.run.startedAt,
+      startedAt: this.run.startedAt,
+      clearNumber: 0,
       runType: "manual",
       conf,
       params,
@@ -259,6 +265,10 @@ class World {
       case "getConnection": {
         const found = this.options.connections?.[args["id"] as string];
         return found ? ({ type: "", host: null, port: null, login: null, password: null, schema: null, extra: {}, ...found } as Json) : null;
+      }
+      case "getRunState": {
+        const key = `${args["dagId"] as string}/${args["runId"] as string}` as const;
+        return key === `${this.built.graph.id}/${this.run.id}` ? "running" : (this.options.runStates?.[key] ?? null);
       }
       case "getXCom":
         return this.resultOf(args["taskId"] as string, args["key"] as string, instance);

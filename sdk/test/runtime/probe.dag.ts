@@ -28,6 +28,13 @@ const platform = task("platform", {}, async (input: { name: string }, { getVaria
   };
 });
 
+/** The runs stand in the database of run_probe.py; the one that was deleted did once. */
+const runs = task("runs", {}, async (_: object, { run, getRunState }) => {
+  const states: Record<string, string | null> = { own: (await getRunState(run.dagId, run.runId)) ?? null };
+  for (const id of ["is_queued", "has_failed", "was_deleted"]) states[id] = (await getRunState("probe", id)) ?? null;
+  return states;
+});
+
 const skip = task("skip", {}, async (): Promise<string> => {
   throw new Skip("nothing to do");
 });
@@ -66,6 +73,7 @@ export default dag<Conf>("probe", { schedule: null, onFailure: tell }, ({ conf }
   const echoed = echo({ text: conf.text, list: [1, 2] });
   join({ joined: template`${echoed.text}/${echoed.list.at(1)}`, third: echoed.list.at(0), deep: echoed.nested.deep.at(2) });
   platform({ name: "x" });
+  runs({});
   afterSkip({ value: skip({}) });
   terminal({});
   crash({});

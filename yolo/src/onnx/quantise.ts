@@ -102,16 +102,30 @@ export function quantisedLayers(graph: OnnxGraph, layout: Layout, weights: Weigh
   };
 }
 
-/** Signed codes of weights [out, …], with a scale for each output channel. */
-function quantisedWeights(values: Float32Array, out: number): { codes: Int8Array; scales: Float32Array } {
+/**
+ * What two weights' codes of one sign may add up to. Processors without VNNI add two products of an activation's code, up to 255,
+ * and a weight's in 16 bits (VPMADDUBSW in ONNX Runtime's kernels), and what is more becomes 32767: 255 × 128 = 32640 is not.
+ */
+const mostOfTwo = 128;
+
+/**
+ * Signed codes of weights [out, …], with a scale for each output channel. Which weights are added in 16 bits is the runtime's
+ * affair, so no two of a channel may be too much: its largest is at most 127, and where two of a sign are alike, at most 64.
+ */
+export function quantisedWeights(values: Float32Array, out: number): { codes: Int8Array; scales: Float32Array } {
   const per = values.length / out;
   const codes = new Int8Array(values.length);
   const scales = new Float32Array(out);
   for (let channel = 0; channel < out; channel++) {
-    let most = 1e-9;
-    for (let i = channel * per; i < (channel + 1) * per; i++) most = Math.max(most, Math.abs(values[i]!));
-    scales[channel] = most / 127;
-    for (let i = channel * per; i < (channel + 1) * per; i++) codes[i] = Math.round((values[i]! / most) * 127);
+    const own = values.subarray(channel * per, (channel + 1) * per);
+    const ordered = own.toSorted();
+    const low = -((ordered[0] ?? 0) + Math.min(ordered[1] ?? 0, 0));
+    const high = (ordered.at(-1) ?? 0) + Math.max(ordered.at(-2) ?? 0, 0);
+    const most = Math.max(1e-9, -(ordered[0] ?? 0), ordered.at(-1) ?? 0);
+    // Each is rounded up by half at most: so the sum of two has to be one less.
+    const scale = Math.max(most / 127, Math.max(low, high) / (mostOfTwo - 1));
+    scales[channel] = scale;
+    for (let i = 0; i < per; i++) codes[channel * per + i] = Math.round(own[i]! / scale);
   }
   return { codes, scales };
 }
