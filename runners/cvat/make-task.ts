@@ -1,6 +1,6 @@
 import path from "node:path";
 import type { Log } from "airloom";
-import type { CvatClient } from "@airloom/dataset-platform/cvat/client.ts";
+import { type CvatClient, CvatError } from "@airloom/dataset-platform/cvat/client.ts";
 import { setLabelingTask } from "@airloom/dataset-platform/registry/batches.ts";
 import type { RunKey } from "@airloom/dataset-platform/registry/events.ts";
 import { holdBatch } from "@airloom/dataset-platform/registry/hold-batch.ts";
@@ -62,7 +62,12 @@ async function findOrUpload({ cvat, storage, log }: Place, { projectId, name, im
     file: path.join(storage.images, imagePath(image.sha256, image.extension)),
     bytes: image.bytes,
   }));
-  await cvat.uploadImages(id, files);
+  await cvat.uploadImages(id, files).catch((error: unknown) => {
+    // Not "gone for ever", as elsewhere: a try that lives at the same time took this task for one that was left half-made.
+    throw error instanceof CvatError && error.status === 404
+      ? new Error(`CVAT task ${id} was removed while its pictures were uploaded, by another try of this task or by a person`, { cause: error })
+      : error;
+  });
   return id;
 }
 

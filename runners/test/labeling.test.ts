@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { access, readFile, rm } from "node:fs/promises";
+import path from "node:path";
 import { TerminalError } from "airloom";
 import { allClasses } from "@airloom/dataset-platform/registry/classes.ts";
 import { relabelImages } from "@airloom/dataset-platform/registry/images.ts";
+import { labelPath } from "@airloom/dataset-platform/store/layout.ts";
 import { labelingRun, type LabelingPlace, openPlace } from "./labeling-place.ts";
 
 describe("the labeling tasks, with a labeler and a registry", () => {
@@ -37,6 +40,13 @@ describe("the labeling tasks, with a labeler and a registry", () => {
     assert.deepEqual(await run.create(batch.id, ["car", "truck"]), task);
     assert.deepEqual(await run.pull(batch.id, task.id), pulled);
     assert.equal((await place.registry.db.selectFrom("annotations").selectAll().execute()).length, 2);
+    // Ended after the transaction, and before the label files were written.
+    const { name } = (await place.cvat.frames(task.id))[0]!;
+    const file = path.join(place.storage.images, labelPath(name.split(".")[0]!));
+    assert.equal(await readFile(file, "utf8"), "1 0.200000 0.300000 0.200000 0.400000\n");
+    await rm(file);
+    await run.pull(batch.id, task.id);
+    await access(file);
   });
 
   it("gives the batch and the CVAT task of a run that failed to the next run", async () => {
@@ -120,6 +130,27 @@ describe("the labeling tasks, with a labeler and a registry", () => {
       ["car", "caf\u00e9", "fire truck"],
     );
     assert.equal((await place.cvat.findProjects("P")).length, 1);
+  });
+
+  it("makes one task where two tries of one run live at once, or one was ended half-way", async () => {
+    await place.add(3);
+    const run = runOf("r1");
+    const batch = await run.select();
+    const tries = await Promise.allSettled([run.create(batch.id), run.create(batch.id)]);
+    for (const { reason } of tries.filter((each) => each.status === "rejected")) assert.ok(!(reason instanceof TerminalError), String(reason));
+    const { id } = await run.create(batch.id);
+    const project = (await place.cvat.findProjects("P"))[0]!;
+    const named = async (name: string) => (await place.cvat.tryFindTask(project, name))?.id;
+    assert.equal(await named(`batch ${batch.id}`), id);
+    assert.equal((await batchOf(batch.id)).cvat_task_id, id);
+
+    await place.add(2, "cam_b");
+    const next = runOf("r2");
+    const second = await next.select("cam_b");
+    const half = await place.cvat.createTask(project, `batch ${second.id}`);
+    const whole = await next.create(second.id);
+    assert.equal(await place.cvat.tryTask(half), undefined);
+    assert.equal((await place.cvat.frames(whole.id)).length, 2);
   });
 
   it("warns of labels that differ in case alone, and names the conf's key of one that cannot be", async () => {
