@@ -6,7 +6,7 @@ import { type StorageLayout, storageLayout } from "@airloom/dataset-platform/sto
 import { registryUrl } from "../platform/registry-url.ts";
 
 /** What a sub-command works with. The storage folder is not held against the registry: a question needs none. */
-export interface DataPlace {
+interface DataPlace {
   readonly registry: Registry;
   readonly url: string;
   readonly pgDump: string;
@@ -45,7 +45,7 @@ export function findRegistryUrl(variables: Variables): string {
 }
 
 /** The variables of the nearest .env from a folder upwards, beneath those of the environment. */
-export async function readVariables(from: string): Promise<{ readonly variables: Variables; readonly root: string }> {
+async function readVariables(from: string): Promise<{ readonly variables: Variables; readonly root: string }> {
   for (let folder = path.resolve(from); ; folder = path.dirname(folder)) {
     const text = await readFile(path.join(folder, ".env"), "utf8").catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined;

@@ -2,7 +2,7 @@ import type { YoloObject } from "../labels/yolo-labels.ts";
 import type { CvatAnnotations } from "./client.ts";
 
 /** Left, top, right, bottom in pixels. */
-export type Hull = readonly [x1: number, y1: number, x2: number, y2: number];
+type Hull = readonly [x1: number, y1: number, x2: number, y2: number];
 
 type Shape = Pick<CvatAnnotations["shapes"][number], "type" | "points" | "rotation">;
 
