@@ -21,7 +21,7 @@ export default dag<LabelingConf>("labeling_pipeline", { schedule: null, retries:
   const ingested = ingestImages({ sourceId: conf.source_id });
   const batch = selectBatch({ sourceId: conf.source_id, batchSize: conf.batch_size }, { after: ingested });
   const task = createTask({ batchId: batch.id, project: conf.cvat_project, labels: conf.labels });
-  const labelled = waitForAnnotations({ taskId: task.id });
+  const labelled = waitForAnnotations({ taskId: task.id, batchId: batch.id });
   const pulled = pullAnnotations({ taskId: labelled.taskId, batchId: batch.id });
   commitDataset({ message: template`Auto-commit: labeling batch ${batch.id} (${pulled.images} images, ${pulled.boxes} boxes)` });
 });

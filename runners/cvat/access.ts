@@ -1,21 +1,30 @@
 import { type TaskContext, TerminalError } from "airloom";
 import type { CvatClient } from "@airloom/dataset-platform/cvat/client.ts";
 
-/** A client for the CVAT that Airflow's connection `cvat_default` names. A login makes it Basic, none a personal token. */
-export async function connectCvat({ getConnection, signal }: TaskContext): Promise<CvatClient> {
+/**
+ * Runs `work` with a client for the CVAT that Airflow's connection `cvat_default` names; a login makes it Basic, none a personal
+ * token. What no retry can mend ends the task at once.
+ */
+export async function withCvat<T>(
+  { getConnection, signal }: Pick<TaskContext, "getConnection" | "signal">,
+  work: (cvat: CvatClient) => Promise<T>,
+): Promise<T> {
   const connection = await getConnection("cvat_default");
   if (!connection?.host || !connection.password)
     throw new TerminalError(
       'Airflow has no connection "cvat_default" with host and password: set CVAT_URL and its log-in in .env, or let npm start begin the labeler',
     );
-  const { CvatClient: Client } = await import("@airloom/dataset-platform/cvat/client.ts");
+  const [{ CvatClient: Client, CvatError }, { UnusableLabels }, { OtherPictures }] = await Promise.all([
+    import("@airloom/dataset-platform/cvat/client.ts"),
+    import("@airloom/dataset-platform/cvat/prepare-project.ts"),
+    import("@airloom/dataset-platform/cvat/store-annotations.ts"),
+  ]);
   const url = connection.host.replace(/\/+$/, "");
   const auth = connection.login ? { user: connection.login, password: connection.password } : { token: connection.password };
-  return new Client({ url, auth }, signal);
-}
-
-/** An error for the task: one that no retry can mend becomes terminal. */
-export function taskError(error: unknown): unknown {
-  const permanent = error instanceof Error && error.name === "CvatError" && !(error as Error & { temporary: boolean }).temporary;
-  return permanent ? new TerminalError(error.message, { cause: error }) : error;
+  try {
+    return await work(new Client({ url, auth }, signal));
+  } catch (error) {
+    const hopeless = (error instanceof CvatError && !error.mayPass) || error instanceof UnusableLabels || error instanceof OtherPictures;
+    throw hopeless ? new TerminalError(error.message, { cause: error }) : error;
+  }
 }

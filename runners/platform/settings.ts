@@ -12,6 +12,8 @@ export interface PlatformSettings {
   readonly mlflowPatienceMs: number;
   readonly dvc: string;
   readonly dvcRemoteUrl: string;
+  /** Of the server's version or newer: it dumps the registry's database before a migration. */
+  readonly pgDump: string;
 }
 
 const wanted = (name: string): string => {
@@ -33,5 +35,6 @@ export function platformSettings(): PlatformSettings {
     mlflowPatienceMs: Number(process.env["AIRLOOM_MLFLOW_PATIENCE_S"] || 900) * 1000,
     dvc: process.env["AIRLOOM_DVC"] || "dvc",
     dvcRemoteUrl: process.env["DVC_REMOTE_URL"] || path.join(storage.root, ".remote"),
+    pgDump: process.env["AIRLOOM_PG_DUMP"] || "pg_dump",
   };
 }

@@ -1,21 +1,52 @@
-import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Skip, task } from "airloom";
-import { withRegistry } from "../platform/registry.ts";
+import { runKeyOf, withRegistry } from "../platform/registry.ts";
+import { isLocal, localRuns } from "./local-runs.ts";
+import { runIsOver } from "./run-is-over.ts";
 
 export interface Batch {
   readonly id: string;
   readonly images: number;
 }
 
-/** Chooses the images of this run: those of the source that no run has had yet, oldest first. Skips where there are none. */
-export const selectBatch = task("select_batch", { timeout: "10m" }, async (input: { sourceId: string; batchSize: number }, { log, run }): Promise<Batch> => {
-  // From the run's own id, so that a retry finds the batch that the first try chose.
-  const id = createHash("sha256").update(`${run.dagId}/${run.runId}`).digest("hex").slice(0, 10);
-  return withRegistry(async (registry, { incoming }) => {
-    const batch = await registry.claimBatch({ id, runId: run.runId, sourceId: input.sourceId, size: input.batchSize, now: new Date().toISOString() });
-    if (!batch) throw new Skip(`there are no new images of source "${input.sourceId}" to label: put pictures into ${incoming} and trigger the pipeline again`);
-    const images = (await registry.imagesOfBatch(batch.id)).length;
+/** How long pictures that wait, and that somebody else holds just now, are asked for again. */
+const patienceMs = 15_000;
+const pauseMs = 300;
+
+/**
+ * Chooses the images of this run: a batch of the source whose run is over and that was never stored, else those that no run
+ * has had yet, oldest first. Skips where there are none.
+ */
+export const selectBatch = task("select_batch", { timeout: "10m" }, async (input: { sourceId: string; batchSize: number }, context): Promise<Batch> => {
+  const { log, run } = context;
+  const { claimBatch, imagesOfBatch } = await import("@airloom/dataset-platform/registry/batches.ts");
+  const { elsewhere, formerRun, waitingBySource } = await import("./waiting.ts");
+  return withRegistry(context, async ({ db }, { incoming, storage }) => {
+    const local = localRuns(storage);
+    if (isLocal(run.runId)) await local.begin(run);
+    const isOver = runIsOver(context, local);
+    // Only a task's very first try can meet a batch that a run has left that was deleted, and triggered again under its name.
+    const options = { run: runKeyOf(run), sourceId: input.sourceId, size: input.batchSize, firstTry: run.tryNumber === 1, isOver };
+    let claim = await claimBatch(db, options);
+    // Rows that another transaction holds are passed over: they may be free the next moment.
+    for (const deadline = Date.now() + patienceMs; !claim && Date.now() < deadline && (await waitingBySource(db)).has(input.sourceId);) {
+      await sleep(pauseMs);
+      claim = await claimBatch(db, options);
+    }
+    if (!claim) {
+      const more = await elsewhere(db, input.sourceId);
+      throw new Skip(
+        [`there are no new images of source "${input.sourceId}" to label: put pictures into ${incoming} and trigger the pipeline again`, ...more].join("; "),
+      );
+    }
+    const { batch, how } = claim;
+    const images = (await imagesOfBatch(db, batch.id)).length;
     log.info(`batch ${batch.id}: ${images} images of source "${input.sourceId}"`);
+    if (how === "adopted") {
+      const former = await formerRun(db, batch.id);
+      const at = batch.cvat_task_id === null ? "it has no CVAT task yet" : `its CVAT task is ${batch.cvat_url}/tasks/${batch.cvat_task_id}`;
+      log.info(`run ${former?.runId} of ${former?.dagId} chose it, is over, and has stored nothing of it: this run goes on with it; ${at}`);
+    }
     return { id: batch.id, images };
   });
 });

@@ -3,7 +3,6 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { TaskContext } from "airloom";
 import { CvatClient } from "@airloom/dataset-platform/cvat/client.ts";
 import { labelerApp } from "@airloom/dataset-platform/labeler/app.ts";
 import { LabelerState } from "@airloom/dataset-platform/labeler/state.ts";
@@ -14,7 +13,9 @@ import { pino } from "pino";
 import sharp from "sharp";
 import { createTask } from "../cvat/tasks.ts";
 import { ingestImages } from "../ingest/task.ts";
+import { newDatabase, type TestDatabase } from "../../test/database.ts";
 import { selectBatch } from "../select/task.ts";
+import { taskContext } from "./task-context.ts";
 
 const silent = pino({ level: "silent" });
 const password = "A LONG PASSWORD";
@@ -38,10 +39,12 @@ describe("feedback", () => {
   let labeler: Server;
   let cvat: CvatClient;
   let url: string;
+  let database: TestDatabase;
   const outer = { ...process.env };
   before(async () => {
     root = await mkdtemp(path.join(tmpdir(), "feedback-"));
     incoming = path.join(root, "incoming");
+    database = await newDatabase();
     const app = labelerApp(await LabelerState.open(path.join(root, "labeler")), { user: "admin", password }, silent);
     labeler = await new Promise<Server>((resolve) => {
       const listening: Server = app.listen(0, "127.0.0.1", () => resolve(listening));
@@ -52,6 +55,7 @@ describe("feedback", () => {
   });
   after(async () => {
     labeler.close();
+    await database.drop();
     for (const name of ["STORAGE_DIR", "INCOMING_DIR", "MODEL_DIR", "MLFLOW_TRACKING_URI"])
       if (outer[name] === undefined) delete process.env[name];
       else process.env[name] = outer[name];
@@ -88,14 +92,8 @@ describe("feedback", () => {
 
   it("comes back in the next labeling run with its boxes drawn, of the labels that the project has", async () => {
     assert.ok(await new Feedback({ ...options, folder: incoming }).offer(await picture(50), found(0.9, 0.6, 0.3), manifest, silent));
-    const lines: string[] = [];
-    const note = (line: string) => void lines.push(line);
-    const context = {
-      log: { info: note, warn: note, error: note, debug: note },
-      signal: new AbortController().signal,
-      run: { dagId: "labeling_pipeline", runId: "manual__1", tryNumber: 1 },
-      getConnection: async () => ({ host: url, login: "admin", password }),
-    } as unknown as TaskContext;
+    const context = taskContext({ registryUrl: database.url, cvat: { url, user: "admin", password } });
+    const { lines } = context;
     assert.equal(((await ingestImages.handler({ sourceId: "manual_upload" }, context)) as { added: number }).added, 1);
     assert.deepEqual(await readdir(incoming), [], "something was left in incoming/");
     const batch = (await selectBatch.handler({ sourceId: "manual_upload", batchSize: 10 }, context)) as { id: string };

@@ -66,7 +66,7 @@ describe("the training task", () => {
     ({
       log: { info: note, warn: note, error: note, debug: note },
       signal: new AbortController().signal,
-      run: { dagId: "training_pipeline", runId: "manual__1", tryNumber },
+      run: { dagId: "training_pipeline", runId: "manual__1", taskId: "train_model", mapIndex: -1, tryNumber },
     }) as unknown as TaskContext;
   const input = {
     dataset: { folder: "", commit: "c".repeat(40) },

@@ -1,6 +1,6 @@
-import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { access, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { task, TerminalError } from "airloom";
+import { task, type TaskContext, TerminalError } from "airloom";
 import type { TrainOptions } from "@airloom/yolo/train/options.ts";
 import type { EpochReport } from "@airloom/yolo/train/train.ts";
 import { platformSettings } from "../platform/settings.ts";
@@ -55,20 +55,32 @@ interface TrainInput {
  * Trains YOLOv8 on a laid-out dataset version, and tells MLflow of every epoch. A task that was cleared, or whose machine went
  * away, saves its state, and the next try goes on from there.
  */
-export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, async (input: TrainInput, { log, signal, run }): Promise<Trained> => {
-  const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
+export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, async (input: TrainInput, context): Promise<Trained> => {
   const { keepNewest } = await import("@airloom/dataset-platform/store/keep-newest.ts");
+  const { holdTrainingFolder } = await import("./hold-folder.ts");
+  const parent = path.join(platformSettings().storage.private, "training");
+  // One folder for all tries: the next one finds there what this one has done.
+  const held = await holdTrainingFolder(parent, context.run);
+  try {
+    // What matters of older runs is in MLflow.
+    await keepNewest(parent, keptRuns);
+    return await trainIn(held.folder, input, { ...context, signal: AbortSignal.any([context.signal, held.lost]) });
+  } catch (error) {
+    // Why it was stopped says more than that it was.
+    throw held.lost.aborted ? held.lost.reason : error;
+  } finally {
+    await held.release();
+  }
+});
+
+async function trainIn(folder: string, input: TrainInput, { log, signal, run }: Pick<TaskContext, "log" | "signal" | "run">): Promise<Trained> {
+  const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
   const { MlflowClient } = await import("../platform/mlflow.ts");
   const { MlflowSpool } = await import("../platform/mlflow-spool.ts");
   const { runTrainingChild, TrainingHopeless } = await import("./run-child.ts");
   const { optionsFrom } = await import("./options.ts");
-  const { storage, mlflowUrl, mlflowPatienceMs } = platformSettings();
+  const { mlflowUrl, mlflowPatienceMs } = platformSettings();
   const data = await readDataFile(input.dataset.folder);
-  // One folder for all tries: the next one finds there what this one has done.
-  const folder = path.join(storage.private, "training", run.runId.replaceAll(/[^\w.-]+/g, "_"));
-  await mkdir(folder, { recursive: true });
-  // What matters of older runs is in MLflow.
-  await keepNewest(path.dirname(folder), keptRuns);
 
   const pictures = (part: typeof data.train) => part.map(({ image, objects }) => ({ file: path.join(input.dataset.folder, image), objects }));
   const options = optionsFrom({ ...input });
@@ -135,7 +147,7 @@ export const trainModel = task("train_model", { timeout: "7d", retries: 1 }, asy
     await spool.flush(signal.aborted ? 1000 : 30_000).catch((late: unknown) => log.warn((late as Error).message));
     throw error instanceof TrainingHopeless ? new TerminalError(error.message, { cause: error }) : error;
   }
-});
+}
 
 const isThere = (file: string) =>
   access(file).then(

@@ -12,35 +12,75 @@ export interface CvatAccess {
 export class CvatError extends Error {
   override readonly name = "CvatError";
   readonly status: number;
-  constructor(message: string, status: number, options?: ErrorOptions) {
+  /** Whether CVAT itself says so, in the form of its errors; a proxy that stands before it has pages of its own. */
+  readonly isCvats: boolean;
+  constructor(message: string, status: number, options: ErrorOptions & { readonly isCvats?: boolean } = {}) {
     super(message, options);
     this.status = status;
+    this.isCvats = options.isCvats ?? false;
   }
   /** Whether the same call may go through later. */
   get temporary(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
+  /** Whether a later try of the whole task may go through: a "not found" that is not CVAT's own comes from a proxy before it. */
+  get mayPass(): boolean {
+    return this.temporary || (this.status === 404 && !this.isCvats);
+  }
 }
 
 const page = <T extends z.ZodType>(item: T) => z.object({ next: z.string().nullable(), results: z.array(item) });
 const projectSchema = z.object({ id: z.number(), name: z.string() });
-const labelSchema = z.object({ id: z.number(), name: z.string() });
-const taskSchema = z.object({ id: z.number(), name: z.string(), size: z.number().nullish() });
-const jobSchema = z.object({ id: z.number(), stage: z.string(), state: z.string() });
+const labelSchema = z.object({ id: z.number(), name: z.string(), type: z.string().default("any") });
+const taskSchema = z.object({ id: z.number(), name: z.string(), size: z.number().nullish(), project_id: z.number().nullish() });
+const jobSchema = z.object({
+  id: z.number(),
+  stage: z.string(),
+  state: z.string(),
+  /** annotation, ground_truth or consensus_replica. */
+  type: z.string().default("annotation"),
+  assignee: z.object({ username: z.string() }).nullish(),
+  /** First and last frame. */
+  start_frame: z.number().nullish(),
+  stop_frame: z.number().nullish(),
+});
 const requestSchema = z.object({ status: z.string(), message: z.string().nullish() });
-const metaSchema = z.object({ frames: z.array(z.object({ name: z.string(), width: z.number(), height: z.number() })) });
+const metaSchema = z.object({
+  frames: z.array(z.object({ name: z.string(), width: z.number(), height: z.number() })),
+  /** Numbers of frames that a person has removed; they are among `frames` all the same. */
+  deleted_frames: z.array(z.number()).default([]),
+});
 const annotationsSchema = z.object({
   shapes: z.array(
-    z.object({ type: z.string(), frame: z.number(), label_id: z.number(), points: z.array(z.number()).readonly(), rotation: z.number().default(0) }),
+    z.object({
+      type: z.string(),
+      frame: z.number(),
+      label_id: z.number(),
+      points: z.array(z.number()).readonly(),
+      rotation: z.number().default(0),
+      /** manual, auto (a program's), or semi-auto (a program's, changed by a person). */
+      source: z.string().default("manual"),
+    }),
   ),
-  tracks: z.array(z.unknown()),
+  tracks: z.array(
+    z.object({ frame: z.number(), label_id: z.number(), shapes: z.array(z.object({ frame: z.number(), outside: z.boolean().default(false) })).default([]) }),
+  ),
+  tags: z.array(z.object({ frame: z.number(), label_id: z.number() })).default([]),
 });
 
 export type CvatLabel = z.infer<typeof labelSchema>;
 export type CvatTask = z.infer<typeof taskSchema>;
 export type CvatJob = z.infer<typeof jobSchema>;
-export type CvatFrame = z.infer<typeof metaSchema>["frames"][number];
+export type CvatFrame = z.infer<typeof metaSchema>["frames"][number] & { readonly deleted: boolean };
 export type CvatAnnotations = z.infer<typeof annotationsSchema>;
+
+/** A rectangle to be drawn, in pixels: left, top, right, bottom. */
+export interface NewBox {
+  readonly frame: number;
+  readonly labelId: number;
+  readonly points: readonly number[];
+  readonly source?: "manual" | "auto" | "semi-auto";
+}
 
 const callTimeoutMs = 60_000;
 const uploadBytesPerCall = 32 * 1024 * 1024;
@@ -56,16 +96,26 @@ export class CvatClient {
     this.#signal = signal;
   }
 
+  /** Where this CVAT is. */
+  get url(): string {
+    return this.#access.url;
+  }
+
   /** The page where a person works on a task. */
   taskUrl(id: number): string {
     return `${this.#access.url}/tasks/${id}`;
   }
 
-  /** The project of that name, made where there is none. */
-  async findOrCreateProject(name: string): Promise<number> {
+  /** The projects of exactly that name, the oldest first: CVAT allows several. */
+  async findProjects(name: string): Promise<number[]> {
     const found = await this.#list(`/api/projects?name=${encodeURIComponent(name)}`, projectSchema);
-    const exact = found.find((project) => project.name === name);
-    if (exact) return exact.id;
+    return found
+      .filter((project) => project.name === name)
+      .map(({ id }) => id)
+      .toSorted((a, b) => a - b);
+  }
+
+  async createProject(name: string): Promise<number> {
     return (await this.#json("POST", "/api/projects", projectSchema, { name })).id;
   }
 
@@ -78,11 +128,9 @@ export class CvatClient {
     return this.#list(`/api/labels?task_id=${taskId}&page_size=100`, labelSchema);
   }
 
-  /** Adds the labels that the project lacks; the others stay. */
-  async addMissingLabels(projectId: number, names: readonly string[]): Promise<void> {
-    const present = new Set((await this.labels(projectId)).map(({ name }) => name));
-    const missing = [...new Set(names)].filter((name) => !present.has(name));
-    if (missing.length > 0) await this.#json("PATCH", `/api/projects/${projectId}`, projectSchema, { labels: missing.map((name) => ({ name })) });
+  /** Adds labels to a project; the others stay. CVAT refuses all where it has one of them. */
+  async addLabels(projectId: number, names: readonly string[]): Promise<void> {
+    await this.#json("PATCH", `/api/projects/${projectId}`, projectSchema, { labels: names.map((name) => ({ name })) });
   }
 
   /** A task by its exact name within a project, or undefined. */
@@ -126,12 +174,22 @@ export class CvatClient {
     return this.#json("GET", `/api/tasks/${id}`, taskSchema);
   }
 
+  /** A task; undefined only where CVAT itself says that there is none. */
+  async tryTask(id: number): Promise<CvatTask | undefined> {
+    return this.task(id).catch((error: unknown) => {
+      if (error instanceof CvatError && error.status === 404 && error.isCvats) return undefined;
+      throw error;
+    });
+  }
+
   async jobs(taskId: number): Promise<CvatJob[]> {
     return this.#list(`/api/jobs?task_id=${taskId}&page_size=100`, jobSchema);
   }
 
   async frames(taskId: number): Promise<CvatFrame[]> {
-    return (await this.#json("GET", `/api/tasks/${taskId}/data/meta`, metaSchema)).frames;
+    const { frames, deleted_frames } = await this.#json("GET", `/api/tasks/${taskId}/data/meta`, metaSchema);
+    const deleted = new Set(deleted_frames);
+    return frames.map((frame, i) => ({ ...frame, deleted: deleted.has(i) }));
   }
 
   async annotations(taskId: number): Promise<CvatAnnotations> {
@@ -139,8 +197,8 @@ export class CvatClient {
   }
 
   /** Boxes are replaced as a whole. For annotators that are programs. */
-  async putBoxes(taskId: number, boxes: readonly { readonly frame: number; readonly labelId: number; readonly points: readonly number[] }[]): Promise<void> {
-    const shapes = boxes.map(({ frame, labelId, points }) => ({ type: "rectangle", frame, label_id: labelId, points }));
+  async putBoxes(taskId: number, boxes: readonly NewBox[]): Promise<void> {
+    const shapes = boxes.map(({ frame, labelId, points, source = "manual" }) => ({ type: "rectangle", frame, label_id: labelId, points, source }));
     await this.#json("PUT", `/api/tasks/${taskId}/annotations`, z.unknown(), { shapes, tags: [], tracks: [] });
   }
 
@@ -205,7 +263,7 @@ export class CvatClient {
         const response = await fetch(`${url}${path}`, init);
         if (response.ok) return response;
         const text = (await response.text()).slice(0, 500);
-        failure = new CvatError(`CVAT answered ${response.status} to ${method} ${path}: ${readable(text)}`, response.status);
+        failure = new CvatError(`CVAT answered ${response.status} to ${method} ${path}: ${readable(text)}`, response.status, { isCvats: isDetail(text) });
       } catch (cause) {
         this.#signal?.throwIfAborted();
         failure = new CvatError(`CVAT at ${url} cannot be reached (${method} ${path}): ${reasonOf(cause)}`, 0, { cause });
@@ -220,6 +278,16 @@ export class CvatClient {
 function reasonOf(cause: unknown): string {
   const inner = (cause as { cause?: unknown }).cause ?? cause;
   return inner instanceof Error ? inner.message || inner.name : String(inner);
+}
+
+/** CVAT says what is not there as `{detail}`. */
+function isDetail(text: string): boolean {
+  try {
+    const body = JSON.parse(text) as unknown;
+    return typeof body === "object" && body !== null && "detail" in body;
+  } catch {
+    return false;
+  }
 }
 
 /** CVAT's errors come as `{detail}`, as a map of fields, as a list, as text or as a page. */

@@ -1,89 +1,137 @@
 import path from "node:path";
-import { addClasses, formatYolo, type YoloObject } from "../labels/yolo-labels.ts";
-import type { Registry } from "../registry/registry.ts";
-import { atomicWrite } from "../store/atomic-write.ts";
-import { labelPath, type StorageLayout } from "../store/layout.ts";
-import type { CvatAnnotations, CvatClient } from "./client.ts";
+import { sql, type Transaction } from "kysely";
+import { type Annotated, type Box, boxesOf, type Stored, storePull } from "../registry/annotations.ts";
+import { imagesOfBatch } from "../registry/batches.ts";
+import { ensureClasses } from "../registry/classes.ts";
+import { recordEvents, type RunKey } from "../registry/events.ts";
+import { holdBatch } from "../registry/hold-batch.ts";
+import type { ImageRow, Tables } from "../registry/tables.ts";
+import type { FinishedTask } from "./finished-task.ts";
+import { type EarlierTwo, tellPicture } from "./tell-picture.ts";
+
+/** The CVAT task does not hold the pictures that the batch holds. */
+export class OtherPictures extends Error {
+  override readonly name = "OtherPictures";
+}
 
 export interface StoreOptions {
-  readonly cvat: CvatClient;
-  readonly registry: Registry;
-  readonly storage: StorageLayout;
-  readonly taskId: number;
   readonly batchId: string;
+  readonly cvatUrl: string;
+  readonly taskId: number;
+  readonly task: FinishedTask;
+  readonly run: RunKey;
 }
 
-/** Writes a task's boxes as label files beside the batch's images. Repeating it gives the same files. */
-export async function storeAnnotations({
-  cvat,
-  registry,
-  storage,
-  taskId,
-  batchId,
-}: StoreOptions): Promise<{ images: number; boxes: number; warnings: string[] }> {
-  const [frames, annotations, images, task] = await Promise.all([
-    cvat.frames(taskId),
-    cvat.annotations(taskId),
-    registry.imagesOfBatch(batchId),
-    cvat.task(taskId),
-  ]);
-  const warnings: string[] = [];
-  if (annotations.tracks.length > 0) warnings.push(`${annotations.tracks.length} tracks were left out: only shapes on single pictures are taken`);
-  const labels = new Map((await cvat.labelsOfTask(task.id)).map((label) => [label.id, label.name]));
-  const used = [...new Set(annotations.shapes.map((shape) => labels.get(shape.label_id)))].filter((name) => name !== undefined);
-  // All the project's labels, not only those that were used: a class must not appear later because of chance.
-  const classes = await addClasses(storage.classes, [...labels.values(), ...used]);
-  const bySha = new Map(images.map((image) => [image.sha256, image]));
-  const now = new Date().toISOString();
-  let boxes = 0;
-  let written = 0;
-  for (const [index, frame] of frames.entries()) {
-    const image = bySha.get(path.parse(frame.name).name);
-    if (!image) {
-      warnings.push(`picture ${frame.name} of task ${taskId} is not in batch ${batchId}: its boxes were left out`);
+export interface StoreReport extends Stored {
+  /** Every picture of the batch. */
+  readonly sha256s: readonly string[];
+  readonly unusable: readonly { readonly sha256: string; readonly why: string }[];
+  /** Pictures that had boxes and have none any more. */
+  readonly emptied: readonly string[];
+  /** Earlier boxes of classes that this task did not ask for. */
+  readonly kept: number;
+  /** Labels that came or went while the task was open. */
+  readonly newLabels: readonly string[];
+  readonly goneLabels: readonly string[];
+}
+
+/** Stores all that people said in a finished task, or nothing. The same again changes nothing. */
+export async function storeAnnotations(trx: Transaction<Tables>, { batchId, cvatUrl, taskId, task, run }: StoreOptions): Promise<StoreReport> {
+  const batch = await holdBatch(trx, batchId, run);
+  const images = await imagesOfBatch(trx, batchId);
+  const frames = matchFrames(batchId, taskId, task, images);
+  const ids = await ensureClasses(trx, task.labels, run);
+  const classOf = new Map(task.labels.map((name, i) => [name, ids[i]!]));
+  const askedThen = batch.asked ?? ids;
+  // A label that was added later was not asked of those who had finished by then: it counts where it is drawn. One that is
+  // gone is asked no more.
+  const asked = ids.filter((id) => askedThen.includes(id));
+  const before = await annotationsBefore(trx, images, batchId);
+  const annotated: Annotated[] = [];
+  const excluded: { sha256: string; why: string }[] = [];
+  let kept = 0;
+  for (const { sha256 } of images) {
+    const frame = frames.get(sha256)!;
+    if (frame.kind !== "annotated") {
+      excluded.push({ sha256, why: frame.why });
       continue;
     }
-    const objects: YoloObject[] = [];
-    for (const shape of annotations.shapes.filter((candidate) => candidate.frame === index)) {
-      const hull = hullOf(shape);
-      const name = labels.get(shape.label_id);
-      if (!hull || name === undefined) {
-        warnings.push(`a ${shape.type} on ${frame.name} was left out: only rectangles and polygons are taken`);
-        continue;
-      }
-      const xywh = toShares(hull, frame);
-      if (xywh) objects.push({ cls: classes.indexOf(name), xywh });
-      else warnings.push(`an empty box on ${frame.name} was left out`);
-    }
-    await atomicWrite(path.join(storage.images, labelPath(image.sha256)), formatYolo(objects));
-    await registry.markLabelled(image.sha256, now);
-    boxes += objects.length;
-    written++;
+    const drawn = frame.boxes.map(({ label, xywh, how }): Box => ({ classId: classOf.get(label)!, xywh, how }));
+    const told = tellPicture({ drawn, asked, ...before.get(sha256) });
+    kept += told.kept;
+    annotated.push({ sha256, boxes: told.boxes, asked: told.asked, annotator: frame.annotator, cvatJobId: frame.jobId });
   }
-  return { images: written, boxes, warnings };
+  const emptied = annotated
+    .filter(({ sha256, boxes }) => boxes.length === 0 && (before.get(sha256)?.newest?.boxes.length ?? 0) > 0)
+    .map(({ sha256 }) => sha256);
+  const stored = await storePull(trx, { batchId, asked, cvatUrl, cvatTaskId: taskId, annotated, excluded }, run);
+  await recordEvents(
+    trx,
+    run,
+    emptied.map((sha256) => ({
+      kind: "image.emptied",
+      subject: sha256,
+      detail: { batch: batchId, cvatTask: taskId, boxesBefore: before.get(sha256)!.newest!.boxes.length },
+    })),
+  );
+  const names = new Map(
+    (
+      await trx
+        .selectFrom("classes")
+        .selectAll()
+        .where("id", "=", sql<number>`any(${[...askedThen]}::integer[])`)
+        .execute()
+    ).map(({ id, name }) => [id, name]),
+  );
+  return {
+    ...stored,
+    sha256s: images.map(({ sha256 }) => sha256),
+    unusable: excluded.filter(({ sha256 }) => frames.get(sha256)!.kind === "unusable"),
+    emptied,
+    kept,
+    newLabels: task.labels.filter((name) => !askedThen.includes(classOf.get(name)!)),
+    goneLabels: askedThen.filter((id) => !ids.includes(id)).map((id) => names.get(id)!),
+  };
 }
 
-type Hull = readonly [x1: number, y1: number, x2: number, y2: number];
-
-/** The upright box around a shape, in pixels. A rotated rectangle's corners turn about its centre. */
-export function hullOf({ type, points, rotation }: CvatAnnotations["shapes"][number]): Hull | undefined {
-  if (type !== "rectangle" && type !== "polygon") return undefined;
-  const xs = points.filter((_, i) => i % 2 === 0);
-  const ys = points.filter((_, i) => i % 2 === 1);
-  const hull: Hull = [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
-  if (type === "polygon" || rotation === 0) return hull;
-  const angle = (rotation * Math.PI) / 180;
-  const [w, h] = [hull[2] - hull[0], hull[3] - hull[1]];
-  const [cx, cy] = [(hull[0] + hull[2]) / 2, (hull[1] + hull[3]) / 2];
-  const halfWidth = (Math.abs(w * Math.cos(angle)) + Math.abs(h * Math.sin(angle))) / 2;
-  const halfHeight = (Math.abs(w * Math.sin(angle)) + Math.abs(h * Math.cos(angle))) / 2;
-  return [cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight];
+/** Each picture's frame. Names are made from the pictures' hashes: others, or missing ones, mean that it is another task. */
+function matchFrames(batchId: string, taskId: number, task: FinishedTask, images: readonly ImageRow[]): Map<string, FinishedTask["frames"][number]> {
+  const frames = new Map(task.frames.map((frame) => [path.parse(frame.name).name, frame]));
+  const held = new Set(images.map(({ sha256 }) => sha256));
+  const strange = task.frames.filter(({ name }) => !held.has(path.parse(name).name)).map(({ name }) => name);
+  const missing = images.filter(({ sha256 }) => !frames.has(sha256)).map(({ sha256, original_name }) => `${sha256} (${original_name})`);
+  if (strange.length + missing.length === 0) return frames;
+  const list = (names: readonly string[]) => `${names.slice(0, 10).join(", ")}${names.length > 10 ? ` and ${names.length - 10} more` : ""}`;
+  const said = [
+    ...(strange.length > 0 ? [`it has ${strange.length} pictures that the batch has not: ${list(strange)}`] : []),
+    ...(missing.length > 0 ? [`it lacks ${missing.length} pictures of the batch: ${list(missing)}`] : []),
+  ];
+  throw new OtherPictures(
+    `CVAT task ${taskId} does not hold the pictures of batch ${batchId}, so nothing was stored: ${said.join("; ")}. Clear create_cvat_task in Airflow to have the task made again`,
+  );
 }
 
-/** Centre and size as shares of the picture, clipped to it; undefined where nothing is left. */
-function toShares([x1, y1, x2, y2]: Hull, { width, height }: { width: number; height: number }): YoloObject["xywh"] | undefined {
-  const clip = (value: number, most: number) => Math.min(most, Math.max(0, value));
-  const [left, top, right, bottom] = [clip(x1, width), clip(y1, height), clip(x2, width), clip(y2, height)];
-  if (right - left < 1 || bottom - top < 1) return undefined;
-  return [(left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height];
+async function annotationsBefore(trx: Transaction<Tables>, images: readonly ImageRow[], batchId: string): Promise<Map<string, EarlierTwo>> {
+  const newestIds = images.flatMap(({ annotation_id }) => (annotation_id === null ? [] : [annotation_id]));
+  if (newestIds.length === 0) return new Map();
+  const rows = await trx
+    .selectFrom("annotations")
+    .select(["id", "sha256", "asked", "batch_id", "revision"])
+    .where((eb) => eb.or([eb("id", "=", sql<number>`any(${newestIds}::bigint[])`), eb("batch_id", "=", batchId)]))
+    .orderBy("revision")
+    .execute();
+  const boxes = await boxesOf(
+    trx,
+    rows.map(({ id }) => id),
+  );
+  const newest = new Set(newestIds);
+  const found = new Map<string, EarlierTwo>();
+  for (const { id, sha256, asked, batch_id } of rows) {
+    const earlier = { asked, boxes: boxes.get(id)! };
+    const entry = found.get(sha256) ?? {};
+    if (!newest.has(id)) found.set(sha256, { ...entry, ours: earlier });
+    // What this batch said is the newest itself: there is nothing of another batch's to go before it.
+    else found.set(sha256, batch_id === batchId ? { newest: earlier } : { ...entry, newest: earlier });
+  }
+  return found;
 }

@@ -1,4 +1,4 @@
-import { hullOf } from "../cvat/store-annotations.ts";
+import { hullOf } from "../cvat/hulls.ts";
 import type { Frame, Label, Shape, Task } from "./state.ts";
 
 /** A task's annotations, ready to be written in any format. */

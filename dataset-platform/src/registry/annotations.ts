@@ -4,7 +4,7 @@ import { formatYolo } from "../labels/yolo-labels.ts";
 import type { Db } from "./database.ts";
 import { recordEvents, type RunKey } from "./events.ts";
 import { batchOfRun } from "./batches.ts";
-import { excludeImages, stateWithoutBatch } from "./images.ts";
+import { stateWithoutBatch } from "./images.ts";
 import type { BoxOrigin, Tables } from "./tables.ts";
 
 /** One object in a picture: its class, and centre and size as shares of the picture as a person sees it. */
@@ -20,6 +20,8 @@ export interface Annotated {
   readonly boxes: readonly Box[];
   readonly annotator: string | null;
   readonly cvatJobId: number | null;
+  /** The classes that were asked of this picture, where they are others than those of the whole pull. */
+  readonly asked?: readonly number[];
 }
 
 /** What was found in a CVAT task when its jobs were done. */
@@ -65,9 +67,10 @@ export async function storePull(trx: Transaction<Tables>, pull: Pull, run: RunKe
   let boxes = 0;
   for (const picture of pull.annotated) {
     boxes += picture.boxes.length;
-    if (await storeAnnotation(trx, { ...picture, ...pull, origin: "cvat" })) changed++;
+    if (await storeAnnotation(trx, { ...pull, ...picture, origin: "cvat" })) changed++;
   }
   const sha256s = pull.annotated.map(({ sha256 }) => sha256);
+  await bringBack(trx, batch.id, sha256s, run);
   if (sha256s.length > 0)
     await trx
       .updateTable("images")
@@ -76,7 +79,7 @@ export async function storePull(trx: Transaction<Tables>, pull: Pull, run: RunKe
       // Another batch may have it by now, to be labelled again; and what a person has excluded stays out.
       .where((eb) => eb.or([eb("batch_id", "=", batch.id), eb("state", "in", ["new", "labelled"])]))
       .execute();
-  for (const { sha256, why } of pull.excluded) await excludeImages(trx, [sha256], why, run);
+  for (const { sha256, why } of pull.excluded) await leaveOut(trx, batch.id, sha256, why, run);
   if (batch.state === "open") {
     await trx
       .updateTable("batches")
@@ -87,6 +90,36 @@ export async function storePull(trx: Transaction<Tables>, pull: Pull, run: RunKe
     await recordEvents(trx, run, [{ kind: "batch.pulled", subject: batch.id, detail }]);
   }
   return { images: pull.annotated.length, boxes, changed, excluded: pull.excluded.length };
+}
+
+/** Pictures that an earlier pull of this batch had excluded, and that can be taken now. */
+async function bringBack(trx: Transaction<Tables>, batchId: string, sha256s: readonly string[], run: RunKey): Promise<void> {
+  if (sha256s.length === 0) return;
+  const back = await trx
+    .updateTable("images")
+    .set({ state: stateWithoutBatch, state_why: null, excluded_by_batch: null })
+    .where("sha256", "in", sha256s)
+    .where("excluded_by_batch", "=", batchId)
+    .returning("sha256")
+    .execute();
+  await recordEvents(
+    trx,
+    run,
+    back.map(({ sha256 }) => ({ kind: "image.restored", subject: sha256, detail: { batch: batchId } })),
+  );
+}
+
+/** Excludes a picture for what was found in its batch's CVAT task, unless another batch has it by now or a person excluded it. */
+async function leaveOut(trx: Transaction<Tables>, batchId: string, sha256: string, why: string, run: RunKey): Promise<void> {
+  const out = await trx
+    .updateTable("images")
+    .set({ state: "excluded", state_why: why, batch_id: null, excluded_by_batch: batchId })
+    .where("sha256", "=", sha256)
+    .where((eb) => eb.or([eb("batch_id", "=", batchId), eb("state", "in", ["new", "labelled"]), eb("excluded_by_batch", "=", batchId)]))
+    .where("state_why", "is distinct from", why)
+    .returning("sha256")
+    .executeTakeFirst();
+  if (out) await recordEvents(trx, run, [{ kind: "image.excluded", subject: sha256, detail: { why, batch: batchId } }]);
 }
 
 export interface NewAnnotation extends Annotated {

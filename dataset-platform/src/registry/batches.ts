@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { sql, type Transaction } from "kysely";
 import { type Db, inTransaction, isDuplicate } from "./database.ts";
 import { type Actor, recordEvents, type RunKey } from "./events.ts";
+import { holdNamedLock } from "./locks.ts";
 import type { BatchRow, ImageRow, Tables } from "./tables.ts";
 
 /** A batch that is not this run's any more, or not at all. */
@@ -40,8 +41,9 @@ const idOf = ({ dagId, runId, taskId, mapIndex }: RunKey, generation: number) =>
  */
 export async function claimBatch(db: Db, options: ClaimOptions): Promise<Claim | undefined> {
   const newest = await newestBatchOf(db, options.run);
-  // A batch that has ended under this run's name while the run is new belongs to a run that was deleted.
-  const isFormer = newest !== undefined && options.firstTry && newest.state !== "open";
+  // A batch that has ended under this run's name while the run is new belongs to a run that was deleted; so does one of
+  // another source.
+  const isFormer = newest !== undefined && ((options.firstTry && newest.state !== "open") || newest.source_id !== options.sourceId);
   if (newest && newest.state !== "released" && !isFormer) return { batch: newest, how: "own" };
   const generation = newest ? newest.generation + 1 : 0;
   const adopted = await adoptOrphan(db, options, generation);
@@ -97,6 +99,9 @@ async function adoptOrphan(db: Db, { run, sourceId, isOver }: ClaimOptions, gene
 }
 
 async function chooseNew(trx: Transaction<Tables>, { run, sourceId, size }: ClaimOptions, generation: number): Promise<BatchRow | undefined> {
+  const id = idOf(run, generation);
+  // A try of the same task that lives at the same time must not choose beside this one, and get the younger pictures.
+  await holdNamedLock(trx, `batch ${id}`);
   // Rows that another run is choosing right now are passed over, not waited for.
   const waiting = await trx
     .selectFrom("images")
@@ -111,7 +116,6 @@ async function chooseNew(trx: Transaction<Tables>, { run, sourceId, size }: Clai
     .execute();
   if (waiting.length === 0) return undefined;
   const sha256s = waiting.map(({ sha256 }) => sha256);
-  const id = idOf(run, generation);
   const row = {
     id,
     dag_id: run.dagId,

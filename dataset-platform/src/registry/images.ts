@@ -4,7 +4,10 @@ import { type Actor, recordEvents } from "./events.ts";
 import type { ImageRow, Tables } from "./tables.ts";
 
 /** What ingest knows of a picture. Its group is itself unless it belongs to an older one. */
-export type NewImage = Omit<Insertable<Tables["images"]>, "state" | "state_why" | "batch_id" | "annotation_id" | "committed_annotation_id" | "group_id"> & {
+export type NewImage = Omit<
+  Insertable<Tables["images"]>,
+  "state" | "state_why" | "batch_id" | "excluded_by_batch" | "annotation_id" | "committed_annotation_id" | "group_id"
+> & {
   readonly group_id?: string;
 };
 
@@ -63,7 +66,7 @@ export async function restoreImages(trx: Transaction<Tables>, sha256s: readonly 
   if (sha256s.length === 0) return [];
   const changed = await trx
     .updateTable("images")
-    .set({ state: stateWithoutBatch, state_why: null })
+    .set({ state: stateWithoutBatch, state_why: null, excluded_by_batch: null })
     .where("sha256", "in", sha256s)
     .where("state", "=", "excluded")
     .returning("sha256")

@@ -26,6 +26,8 @@ interface ImageTable {
   state_why: string | null;
   /** The batch that has claimed it; null unless claimed. */
   batch_id: string | null;
+  /** The batch whose pull excluded it; null where a person did, and unless excluded. */
+  excluded_by_batch: string | null;
   /** Its newest annotation; one that is labelled again keeps the old one until the new one is there. */
   annotation_id: number | null;
   visible_annotation_id: GeneratedAlways<number | null>;

@@ -64,6 +64,8 @@ const statements = [
     state text not null check (state in ('new', 'claimed', 'labelled', 'excluded')),
     state_why text,
     batch_id text collate "C" references batches,
+    -- The batch whose pull excluded it; null where a person did. The same pull, made again, may bring it back.
+    excluded_by_batch text collate "C" references batches,
     annotation_id bigint,
     -- What the next dataset version shows of it.
     visible_annotation_id bigint generated always as (case when state = 'excluded' then null else annotation_id end) stored,
@@ -72,7 +74,8 @@ const statements = [
     ingested_at timestamptz not null default now(),
     check ((state = 'claimed') = (batch_id is not null)),
     check (state <> 'labelled' or annotation_id is not null),
-    check ((state = 'excluded') = (state_why is not null))
+    check ((state = 'excluded') = (state_why is not null)),
+    check (excluded_by_batch is null or state = 'excluded')
   )`,
   `create index images_waiting on images (source_id, ingested_at, sha256) where state = 'new'`,
   `create index images_claimed on images (batch_id) where batch_id is not null`,
