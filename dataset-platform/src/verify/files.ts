@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import type { Db } from "../registry/database.ts";
+import { hashOf, sizeOf } from "../store/file-facts.ts";
 import { imagePath, labelPath, type StorageLayout } from "../store/layout.ts";
 import type { Problem } from "./problem.ts";
 
@@ -67,23 +66,6 @@ async function* problemsOfLabelFile(file: string, sha256: string, md5: string): 
   if (text === undefined) yield { rule: "label-files-match", subject: sha256, what: `${file} is not there` };
   else if (createHash("md5").update(text).digest("hex") !== md5)
     yield { rule: "label-files-match", subject: sha256, what: `${file} is not what the registry's boxes make` };
-}
-
-/** Size in bytes; undefined where there is no such file. */
-export async function sizeOf(file: string): Promise<number | undefined> {
-  return stat(file).then(
-    ({ size }) => size,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw error;
-    },
-  );
-}
-
-export async function hashOf(file: string, algorithm: "sha256" | "md5"): Promise<string> {
-  const hash = createHash(algorithm);
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }
 
 async function namesIn(folder: string): Promise<string[]> {
