@@ -119,7 +119,7 @@ function wrongStorage({ root }: StorageLayout, known: string | undefined, here: 
   return new WrongStorage(
     here
       ? `${root} belongs to another registry (its .airloom/storage-id is ${here}, this registry's is ${known}): set STORAGE_DIR or DATABASE_URL right`
-      : `the registry knows pictures, and ${root} is not the folder that holds them (it has no .airloom/storage-id): is its volume mounted, and STORAGE_DIR right? \`npx airloom data restore --storage\` makes the folder again from DVC's remote`,
+      : `the registry knows pictures, and ${root} is not the folder that holds them (it has no .airloom/storage-id): is its volume mounted, and STORAGE_DIR right? \`npx airloom data rebuild --new-folder\` makes it again from DVC's remote`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** One thing that is not as the rules say. */
 export interface Problem {
-  /** The rule that is broken, by its name in docs/data.md. */
+  /** The rule that is broken, by its name in docs/dataset.md. */
   readonly rule: Rule;
   /** The picture, batch, class or commit. */
   readonly subject: string;
@@ -15,14 +15,14 @@ export const rules = {
   "boxes-were-asked": "npx airloom data relabel SHA256",
   "labels-match-boxes": "restore the registry from a dump",
   "groups-have-a-founder": "restore the registry from a dump",
-  "versions-match-rows": "trigger labeling_pipeline, or npx airloom data commit: the next commit writes what is missing",
-  "no-version-half-written": "trigger labeling_pipeline, or npx airloom data commit: the next commit ends it",
-  "bytes-of-every-row": "npx airloom data restore --bytes brings them from DVC's cache or remote",
+  "versions-match-rows": "trigger labeling_pipeline: the next commit writes what is missing",
+  "no-version-half-written": "trigger labeling_pipeline: the next commit ends it",
+  "bytes-of-every-row": "npx airloom data rebuild brings them from DVC's cache or remote",
   "row-of-all-bytes": "move the file to incoming/ to have it taken in, or remove it",
-  "bytes-are-whole": "npx airloom data restore --bytes brings them from DVC's cache or remote",
-  "label-files-match": "npx airloom data restore --labels writes them from the registry",
+  "bytes-are-whole": "npx airloom data rebuild brings them from DVC's cache or remote",
+  "label-files-match": "npx airloom data rebuild writes them from the registry",
   "nothing-half-taken": "trigger labeling_pipeline: the next ingest takes it in",
-  "objects-are-whole": "npx airloom data restore --bytes brings them from the store or the remote",
+  "objects-are-whole": "npx airloom data rebuild brings them from the store or the remote",
 } as const;
 
 export type Rule = keyof typeof rules;
