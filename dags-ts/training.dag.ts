@@ -66,6 +66,6 @@ export default dag<TrainingConf>("training_pipeline", { schedule: null, retries:
     weights: conf.weights,
   });
   const evaluation = evaluateModel({ dataset, trained, imgsz: conf.imgsz, force: conf.force_publish, int8: conf.int8 });
-  const registered = registerModel({ modelName: conf.model_name, trained, evaluation });
+  const registered = registerModel({ modelName: conf.model_name, trained, evaluation, dataset });
   publishModel({ registered, trained, evaluation, dataset, imgsz: conf.imgsz });
 });

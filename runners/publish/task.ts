@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Skip, task } from "airloom";
+import { withRegistry } from "../platform/registry.ts";
 import { platformSettings } from "../platform/settings.ts";
 
 interface PublishInput {
@@ -13,7 +14,8 @@ interface PublishInput {
 }
 
 /** Puts the model where the inference service looks: files first, the manifest last, each whole or not at all. */
-export const publishModel = task("publish_model", { timeout: "30m" }, async (input: PublishInput, { log }): Promise<{ sha256: string; folder: string }> => {
+export const publishModel = task("publish_model", { timeout: "30m" }, async (input: PublishInput, context): Promise<{ sha256: string; folder: string }> => {
+  const { log, run } = context;
   if (!input.evaluation.promote)
     throw new Skip(
       `${input.registered.name} version ${input.registered.version} is registered but not published: ${input.evaluation.reasons.join("; ")}. The model before it keeps serving; force_publish in the conf publishes all the same.`,
@@ -21,6 +23,7 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
   const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
   const { chooseCanary } = await import("./choose-canary.ts");
   const { canaryFile, publishVersion } = await import("./model-folder.ts");
+  const { recordPublished } = await import("@airloom/dataset-platform/registry/models.ts");
   const { model } = platformSettings();
   const { trained, registered, evaluation, dataset, imgsz } = input;
   const onnx = await readFile(path.join(trained.folder, evaluation.file));
@@ -47,11 +50,13 @@ export const publishModel = task("publish_model", { timeout: "30m" }, async (inp
     imgsz,
     runId: trained.runId,
     datasetCommit: dataset.commit,
+    airflow: { dagId: run.dagId, runId: run.runId },
     metrics: { mAP50: evaluation.map50, "mAP50-95": evaluation.map },
     createdAt: new Date().toISOString(),
     ...(chosen && canary ? { canary: { file: canary.name, detections: chosen.detections } } : {}),
   };
   await publishVersion(model, manifest, files);
+  await withRegistry(context, (registry) => registry.transaction((trx) => recordPublished(trx, manifest.name, manifest.version, run)));
   log.info(`${manifest.name} version ${manifest.version} is in ${model}: the inference service takes it within seconds`);
   log.info(
     chosen

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { task } from "airloom";
+import { withRegistry } from "../platform/registry.ts";
 import { platformSettings } from "../platform/settings.ts";
 
 export interface Registered {
@@ -16,15 +17,22 @@ export const registerModel = task(
       modelName: string;
       trained: { folder: string; runId: string; experimentId: string };
       evaluation: { promote: boolean; reasons: readonly string[] };
+      dataset: { commit: string };
     },
-    { log },
+    context,
   ): Promise<Registered> => {
+    const { log, run } = context;
     const { MlflowClient } = await import("../platform/mlflow.ts");
+    const { recordModel } = await import("@airloom/dataset-platform/registry/models.ts");
+    const { hashOf } = await import("@airloom/dataset-platform/store/file-facts.ts");
     const mlflow = new MlflowClient(platformSettings().mlflowUrl);
     const { folder, runId, experimentId } = input.trained;
     const files = ["best.onnx", "best.int8.onnx", "best.pt", "best.safetensors"].map((name) => path.join(folder, name));
     const modelId = await mlflow.logModel(experimentId, runId, input.modelName, files);
     const version = await mlflow.registerModel(input.modelName, modelId, runId);
+    const hashes = Object.fromEntries(await Promise.all(files.map(async (file) => [path.basename(file), await hashOf(file, "sha256")] as const)));
+    const model = { name: input.modelName, version, mlflowRun: runId, datasetCommit: input.dataset.commit, files: hashes };
+    await withRegistry(context, (registry) => registry.transaction((trx) => recordModel(trx, model, run)));
     const { promote, reasons } = input.evaluation;
     if (promote) await mlflow.setAlias(input.modelName, version, "champion");
     await mlflow.setVersionTag(input.modelName, version, "gate", `${promote ? "promoted" : "refused"}: ${reasons.join("; ")}`.slice(0, 4000));

@@ -16,9 +16,9 @@ export type Actor = RunKey | { readonly person: string };
 /** The person at this terminal. */
 export const personHere = (): Actor => ({ person: userInfo().username });
 
-/** What happened to what: `image`, `batch`, `class`, `version`, `source` or `storage`, and the verb. */
+/** What happened to what: `image`, `batch`, `class`, `version`, `model`, `source` or `storage`, and the verb. */
 export interface NewEvent {
-  readonly kind: `${"image" | "batch" | "class" | "version" | "source" | "storage"}.${string}`;
+  readonly kind: `${"image" | "batch" | "class" | "version" | "model" | "source" | "storage"}.${string}`;
   /** The SHA-256, id, name or commit that it is about. */
   readonly subject: string;
   readonly detail?: object;

@@ -140,6 +140,26 @@ interface VersionChangeTable {
   annotation_id: number | null;
 }
 
+/** A registered model: what it was trained on, and by which run. */
+interface ModelTable {
+  name: string;
+  version: string;
+  mlflow_run: string;
+  dag_id: string;
+  run_id: string;
+  dataset_commit: string;
+  registered_at: Generated<Date>;
+  /** When it was first given to the inference service. */
+  published_at: Date | null;
+}
+
+interface ModelFileTable {
+  name: string;
+  version: string;
+  file: string;
+  sha256: string;
+}
+
 interface EventTable {
   id: GeneratedAlways<number>;
   at: Generated<Date>;
@@ -165,6 +185,8 @@ export interface Tables {
   predictions: PredictionTable;
   versions: VersionTable;
   version_changes: VersionChangeTable;
+  models: ModelTable;
+  model_files: ModelFileTable;
   events: EventTable;
 }
 
@@ -172,3 +194,4 @@ export type ImageRow = Selectable<ImageTable>;
 export type BatchRow = Selectable<BatchTable>;
 export type ClassRow = Selectable<ClassTable>;
 export type VersionRow = Selectable<VersionTable>;
+export type ModelRow = Selectable<ModelTable>;

@@ -18,11 +18,14 @@ export interface TestRegistry {
   close(): Promise<void>;
 }
 
+/** What a registry needs beside its database and folder, in a test. */
+export const programs = { pgDump: "pg_dump", python: "python3", say: () => undefined };
+
 export async function openTestRegistry(): Promise<TestRegistry> {
   const database = await newDatabase();
   const root = await mkdtemp(path.join(tmpdir(), "registry-"));
   const storage = storageLayout(path.join(root, "storage"));
-  const open = () => Registry.open({ url: database.url, storage, pgDump: "pg_dump" });
+  const open = () => Registry.open({ url: database.url, storage, ...programs });
   const opened: Registry[] = [await open()];
   return {
     registry: opened[0]!,

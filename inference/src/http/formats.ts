@@ -1,10 +1,14 @@
+import { randomUUID } from "node:crypto";
 import type { Found } from "../engine/detector.ts";
 import type { Manifest } from "../model/manifest.ts";
+
+/** The id of an answer: it begins with its model's SHA-256, so that `airloom trace` knows where the answer came from. */
+export const predictionId = ({ sha256 }: Pick<Manifest, "sha256">): string => `${sha256.slice(0, 16)}.${randomUUID()}`;
 
 const round = (value: number, digits: number) => Number(value.toFixed(digits));
 
 /** The shape that people know from Ultralytics' API. */
-export function defaultFormat(found: readonly Found[], manifest: Manifest): object {
+export function defaultFormat(found: readonly Found[], manifest: Manifest, id: string): object {
   const { name, version, sha256, runId, datasetCommit, labels } = manifest;
   return {
     images: found.map(({ width, height, detections, speedMs }) => ({
@@ -17,7 +21,7 @@ export function defaultFormat(found: readonly Found[], manifest: Manifest): obje
       })),
       speed: { preprocess: round(speedMs.preprocess, 2), inference: round(speedMs.inference, 2), postprocess: round(speedMs.postprocess, 2) },
     })),
-    metadata: { model: { name, version, sha256, runId, datasetCommit } },
+    metadata: { id, model: { name, version, sha256, runId, datasetCommit } },
   };
 }
 

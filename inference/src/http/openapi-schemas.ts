@@ -23,7 +23,10 @@ export const schemas = {
         speed: { ...object({ preprocess: number, inference: number, postprocess: number }), description: "Milliseconds." },
       }),
     ),
-    metadata: object({ model: object({ name: string, version: string, sha256: string, runId: string, datasetCommit: string }) }),
+    metadata: object({
+      id: { ...string, description: "What `airloom trace` takes." },
+      model: object({ name: string, version: string, sha256: string, runId: string, datasetCommit: string }),
+    }),
   }),
   Detection: object({ class: count, name: string, confidence, box: object({ x1: number, y1: number, x2: number, y2: number }) }),
   RoboflowPrediction: object({

@@ -5,7 +5,7 @@ import type { ModelPool } from "../engine/model-pool.ts";
 import type { Feedback } from "../feedback/feedback.ts";
 import type { ModelHost } from "../model/model-host.ts";
 import { ApiError } from "./api-error.ts";
-import { defaultFormat, roboflowFormat } from "./formats.ts";
+import { defaultFormat, predictionId, roboflowFormat } from "./formats.ts";
 import type { ServiceMetrics } from "./metrics.ts";
 import { classIndices, type PredictOptions, readOptions } from "./options.ts";
 import { logOf } from "./request-log.ts";
@@ -50,11 +50,12 @@ export function predictHandler(host: ModelHost, metrics: ServiceMetrics, feedbac
     const pool = await poolFor(host, options.model);
     const results = await detectAll(pool, pictures, options, draw, abandonment(res));
     for (const { found } of results) for (const [stage, ms] of Object.entries(found.speedMs)) metrics.stages.observe({ stage }, ms / 1000);
-    res.set("Vary", "Accept");
+    const id = predictionId(pool.manifest);
+    res.set("Vary", "Accept").set("X-Prediction-Id", id);
     if (draw) res.type("image/jpeg").send(Buffer.from(results[0]!.drawn!));
     else {
       const found = results.map((result) => result.found);
-      res.json(options.format === "roboflow" ? roboflowFormat(found, pool.manifest) : defaultFormat(found, pool.manifest));
+      res.json(options.format === "roboflow" ? roboflowFormat(found, pool.manifest) : defaultFormat(found, pool.manifest, id));
     }
     if (!feedback) return;
     for (const [i, { found }] of results.entries()) if (await feedback.offer(pictures[i]!, found, pool.manifest, logOf(res))) metrics.feedback.inc();

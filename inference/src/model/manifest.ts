@@ -18,6 +18,8 @@ export const manifestSchema = z.object({
   imgsz: z.number().int().min(32).max(4096),
   runId: z.string(),
   datasetCommit: z.string(),
+  /** The pipeline run that published it. */
+  airflow: z.object({ dagId: z.string(), runId: z.string() }).optional(),
   metrics: z.record(z.string(), z.number()),
   createdAt: z.string(),
   /** A picture in the manifest's folder, and what the model finds in it: tried before the model serves. */

@@ -149,6 +149,27 @@ const statements = [
     primary key (version_id, sha256)
   )`,
   `create index version_changes_by_image on version_changes (sha256, version_id)`,
+  `create table models (
+    name text not null,
+    version text not null,
+    mlflow_run text not null,
+    dag_id text not null,
+    run_id text not null,
+    dataset_commit text collate "C" not null,
+    registered_at timestamptz not null default now(),
+    published_at timestamptz,
+    primary key (name, version)
+  )`,
+  `create index models_by_commit on models (dataset_commit)`,
+  `create table model_files (
+    name text not null,
+    version text not null,
+    file text not null,
+    sha256 text collate "C" not null check (sha256 ~ '^[0-9a-f]{64}$'),
+    primary key (name, version, file),
+    foreign key (name, version) references models
+  )`,
+  `create index model_files_by_sha256 on model_files (sha256)`,
   `create table events (
     id bigint generated always as identity primary key,
     at timestamptz not null default now(),
