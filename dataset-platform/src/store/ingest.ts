@@ -1,27 +1,31 @@
-import { createHash } from "node:crypto";
-import { access, lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import path from "node:path";
-import sharp from "sharp";
+import pLimit from "p-limit";
+import { isArchive } from "../archives/unpack.ts";
+import type { Actor } from "../registry/events.ts";
+import { databaseNow } from "../registry/database-now.ts";
+import { type HeldNames, withHeldNames } from "../registry/held-names.ts";
 import type { Registry } from "../registry/registry.ts";
-import { atomicWrite, syncFolder } from "./atomic-write.ts";
-import { imagePath, type StorageLayout } from "./layout.ts";
-import { dropPredictions, takePredictions } from "./predictions.ts";
+import { filesBeneath, filesOfRoot, type Found, isSourceId, type Place, placesOf } from "./incoming-files.ts";
+import { ingestArchive } from "./ingest-archive.ts";
+import { type ChunkContext, ingestChunk, type IngestReport } from "./ingest-chunk.ts";
+import type { StorageLayout } from "./layout.ts";
+import { type PictureWorkers, startPictureWorkers } from "./picture-workers.ts";
+import { settle } from "./settled.ts";
+import { adoptLeftovers, type Candidate, makeTaking, removeEmpty, type Settled } from "./taking.ts";
 
-/** The most bytes of one picture, and the most pixels it may decode to. */
-export const maxImageBytes = 64 * 1024 * 1024;
-export const maxImagePixels = 100_000_000;
+export type { IngestReport, NamedFile } from "./ingest-chunk.ts";
 
-/** Formats that are taken, by sharp's name, and the extension each is stored under. */
-const extensions: Readonly<Record<string, string>> = { jpeg: "jpg", png: "png", webp: "webp" };
+/** How long apart the two looks are after which a young file counts as written. */
+const defaultSettleMs = 2000;
+/** How many files go through the steps together: one question and one transaction of the registry for all. */
+const chunkFiles = 32;
+/** Processes that decode take some 100 MB each; beyond this many, disks and the registry are what is waited for. */
+const mostWorkers = 32;
 
-const rejectedFolder = "rejected";
-
-export interface IngestReport {
-  /** SHA-256 of the images that were not known before. */
-  readonly added: readonly string[];
-  /** Names of files whose bytes were known already. */
-  readonly known: readonly string[];
-  readonly rejected: readonly { readonly name: string; readonly why: string }[];
+/** A name that cannot be a source's. */
+export class BadSourceId extends Error {
+  override readonly name = "BadSourceId";
 }
 
 export interface IngestOptions {
@@ -29,128 +33,120 @@ export interface IngestOptions {
   readonly storage: StorageLayout;
   readonly registry: Registry;
   readonly sourceId: string;
-  /** Called before each write that a crash could split; the kill tests end the process here. */
-  readonly beforeWrite?: (step: "bytes" | "row" | "remove" | "reject") => void;
+  /** Who takes the pictures. */
+  readonly run: Actor;
+  /** @default 2000 */
+  readonly settleMs?: number;
   readonly signal?: AbortSignal;
+  /** Told how many files of how many are done, after each few. Archives count their files once they are unpacked. */
+  readonly progress?: (done: number, total: number) => void;
+  /** Told what was left out, and for which source files were taken. */
+  readonly note?: (line: string) => void;
+  /** Processes to work with, which the caller ends. @default one for each core, ended here */
+  readonly workers?: PictureWorkers;
 }
 
 /**
- * Takes the pictures in `incoming`, and those in its sub-folder named for the source, into the store. Bytes first, then the
- * registry, and only then does the file leave: ended anywhere and run again, nothing is lost and nothing is there twice.
+ * Takes the pictures in `incoming`, and those in its sub-folder named for the source, into the store. A file is taken by
+ * renaming it; bytes come first, then the registry, and only then does the file leave: ended anywhere and run again,
+ * nothing is lost and nothing is there twice.
  */
 export async function ingest(options: IngestOptions): Promise<IngestReport> {
-  // It names a folder beneath incoming/: it must not lead out of it, nor to what was refused.
-  if (!/^[\w-][\w.-]{0,99}$/.test(options.sourceId) || options.sourceId === rejectedFolder)
-    throw new RangeError(`"${options.sourceId}" cannot be a source: use letters, digits, "_", "-" and ".", not at the beginning, and not "${rejectedFolder}"`);
-  const added: string[] = [];
-  const known: string[] = [];
-  const rejected: { name: string; why: string }[] = [];
-  for (const file of await incomingFiles(options.incoming, options.sourceId)) {
-    options.signal?.throwIfAborted();
-    const name = path.relative(options.incoming, file);
-    const picture = await inspect(file).catch((error: NodeJS.ErrnoException) => {
-      // Another run that ingests at the same time was faster.
-      if (error.code === "ENOENT") return undefined;
-      throw error;
-    });
-    if (!picture) continue;
-    if ("why" in picture) {
-      await reject(options, file, picture.why);
-      rejected.push({ name, why: picture.why });
-      continue;
+  const { sourceId } = options;
+  if (!isSourceId(sourceId))
+    throw new BadSourceId(`${JSON.stringify(sourceId)} cannot be a source: use up to 100 letters, digits, "_", "-" and ".", not "." first, and not "rejected"`);
+  return withHeldNames(options.registry.db, (names) => ingestHolding(names, options));
+}
+
+async function ingestHolding(names: HeldNames, options: IngestOptions): Promise<IngestReport> {
+  const { incoming, sourceId, signal, note = () => undefined } = options;
+  const report: IngestReport = { added: [], known: [], rejected: [], waiting: [], failed: [] };
+  const { places, notes } = await placesOf(incoming, sourceId);
+  for (const line of notes) note(line);
+  const folders: string[] = [];
+  const candidates: Candidate[] = [];
+  try {
+    let nowMs = Date.now();
+    for (const place of places) {
+      const left = await adoptLeftovers(place, names);
+      folders.push(...left.folders);
+      if (left.files.length > 0) note(`${left.files.length} files that an earlier run had taken and not brought to its end are taken up`);
+      const found = place.prefix === "" ? await filesOfRoot(incoming, sourceId) : await filesBeneath(place.folder);
+      tell(found, place, options);
+      if (left.files.length + found.files.length === 0) continue;
+      const taking = await makeTaking(place, sourceId, names);
+      folders.push(taking.folder);
+      nowMs = taking.nowMs;
+      for (const { path: from, name } of found.files)
+        candidates.push({ place, sourceId, name, from, taken: path.join(taking.folder, name), isTaken: false, isUnpacked: false });
+      candidates.push(...left.files);
     }
-    const target = path.join(options.storage.images, imagePath(picture.sha256, picture.extension));
-    options.beforeWrite?.("bytes");
-    if (!(await exists(target))) await atomicWrite(target, picture.data, 0o444);
-    options.beforeWrite?.("row");
-    const { data, ...facts } = picture;
-    const isNew = await options.registry.addImage({
-      ...facts,
-      bytes: data.length,
-      source_id: options.sourceId,
-      original_name: name,
-      ingested_at: new Date().toISOString(),
-    });
-    if (isNew) added.push(picture.sha256);
-    else known.push(name);
-    await takePredictions(path.dirname(file), options.storage, picture.sha256);
-    options.beforeWrite?.("remove");
-    await rm(file, { force: true });
-    await dropPredictions(path.dirname(file), picture.sha256);
-  }
-  return { added, known, rejected };
-}
-
-async function incomingFiles(incoming: string, sourceId: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const folder of [incoming, path.join(incoming, sourceId)]) {
-    const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT" && folder !== incoming) return [];
-      throw new Error(`cannot read the folder of incoming pictures ${folder}: ${error.message}`, { cause: error });
-    });
-    // Hidden files are not pictures: .gitkeep, and what editors and copy programs leave while they work. Links are not followed.
-    for (const entry of entries) if (entry.isFile() && !entry.name.startsWith(".")) found.push(path.join(folder, entry.name));
-  }
-  return found.toSorted();
-}
-
-interface Picture {
-  readonly data: Buffer;
-  readonly sha256: string;
-  readonly md5: string;
-  readonly extension: string;
-  readonly width: number;
-  readonly height: number;
-  readonly orientation: number;
-}
-
-/** The picture in a file, decoded once in full to know that it is whole; or why it cannot be taken. */
-async function inspect(file: string): Promise<Picture | { readonly why: string }> {
-  const { size } = await lstat(file);
-  if (size === 0) return { why: "the file is empty" };
-  if (size > maxImageBytes) return { why: `the file has ${size} bytes, and ${maxImageBytes} is the most` };
-  const data = await readFile(file);
-  try {
-    const image = sharp(data, { limitInputPixels: maxImagePixels, failOn: "truncated" });
-    const { format, width, height, orientation, pages } = await image.metadata();
-    const extension = extensions[format];
-    if (!extension) return { why: `it is ${format}, and only JPEG, PNG and WebP are taken` };
-    if ((pages ?? 1) > 1) return { why: "it is an animation" };
-    await image.stats();
-    const digest = (algorithm: string) => createHash(algorithm).update(data).digest("hex");
-    return { data, sha256: digest("sha256"), md5: digest("md5"), extension, width, height, orientation: orientation ?? 1 };
-  } catch (error) {
-    return { why: `it cannot be decoded: ${(error as Error).message.split("\n")[0]}` };
-  }
-}
-
-/** Moves a file that cannot be taken to `rejected/`, with the reason beside it: it is the user's, and not ours to delete. */
-async function reject(options: IngestOptions, file: string, why: string): Promise<void> {
-  const folder = path.join(options.incoming, rejectedFolder);
-  await mkdir(folder, { recursive: true });
-  let target = path.join(folder, path.basename(file));
-  for (let n = 2; await exists(target); n++) target = path.join(folder, `${n}-${path.basename(file)}`);
-  await writeFile(`${target}.why.txt`, `${why}\n`);
-  options.beforeWrite?.("reject");
-  await rename(file, target);
-  await syncFolder(folder);
-}
-
-async function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Whether stored bytes still have their name's hash; for audits and tests. */
-export async function verifyImage(file: string): Promise<boolean> {
-  const handle = await open(file);
-  try {
-    const hash = createHash("sha256");
-    for await (const chunk of handle.createReadStream()) hash.update(chunk as Buffer);
-    return hash.digest("hex") === path.basename(file).split(".")[0];
+    if (candidates.length === 0) return report;
+    const offset = nowMs - Date.now();
+    const startedAt = await databaseNow(options.registry.db);
+    const files = await settledFiles(candidates, nowMs, options, report);
+    const workers = options.workers ?? startPictureWorkers(Math.min(availableParallelism(), mostWorkers, files.length));
+    try {
+      const context = { ...options, actor: options.run, workers, report, startedAt, nowMs: () => Date.now() + offset };
+      await ingestFiles(files, context, options);
+    } finally {
+      if (!options.workers) workers.close();
+    }
+    signal?.throwIfAborted();
+    return report;
   } finally {
-    await handle.close().catch(() => undefined);
+    for (const folder of folders) await removeEmpty(folder);
+  }
+}
+
+function tell({ files, notes }: Found, place: Place, { incoming, sourceId, note }: IngestOptions): void {
+  for (const line of notes) note?.(line);
+  if (place.prefix === "" && files.length > 0)
+    note?.(
+      `${files.length} files directly in ${incoming} are taken for source "${sourceId}"; what lies in ${path.join(incoming, sourceId)} is always that source's`,
+    );
+}
+
+async function settledFiles(candidates: readonly Candidate[], nowMs: number, options: IngestOptions, report: IngestReport): Promise<Settled[]> {
+  const { settleMs = defaultSettleMs, signal } = options;
+  const { settled, moving } = await settle(candidates, ({ from, taken, isTaken }) => (isTaken ? taken : from), { settleMs, nowMs, signal });
+  for (const { place, name } of moving) report.waiting.push({ name: place.prefix + name, why: "it is still being written" });
+  return settled.map(({ file, look }, order) => ({ ...file, look, order }));
+}
+
+/** Takes pictures by chunks, a few at once, and then archives one by one. Stops between chunks where it is aborted, and after the first that throws. */
+async function ingestFiles(files: readonly Settled[], context: ChunkContext, { signal, progress }: IngestOptions): Promise<void> {
+  let done = 0;
+  let total = files.length;
+  let failure: { error: unknown } | undefined;
+  const limit = pLimit(context.workers.count + 1);
+  const inChunks = async (some: readonly Settled[]): Promise<boolean> => {
+    const chunks = Array.from({ length: Math.ceil(some.length / chunkFiles) }, (_, i) => some.slice(i * chunkFiles, (i + 1) * chunkFiles));
+    let areDone = true;
+    await Promise.all(
+      chunks.map((chunk) =>
+        limit(async () => {
+          if (signal?.aborted || failure) return void (areDone = false);
+          try {
+            const open = await ingestChunk(chunk, context);
+            if (open.length > 0) areDone = false;
+          } catch (error) {
+            failure ??= { error };
+          }
+          progress?.((done += chunk.length), total);
+        }),
+      ),
+    );
+    if (failure) throw failure.error;
+    return areDone;
+  };
+  await inChunks(files.filter((file) => !isArchive(file.name)));
+  for (const archive of files.filter((file) => isArchive(file.name))) {
+    if (signal?.aborted) return;
+    await ingestArchive(archive, context, signal, async (unpacked) => {
+      total += unpacked.length;
+      return inChunks(unpacked);
+    });
+    progress?.(++done, total);
   }
 }

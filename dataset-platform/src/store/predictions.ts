@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import type { Transaction } from "kysely";
 import { z } from "zod";
-import { atomicWrite } from "./atomic-write.ts";
-import type { StorageLayout } from "./layout.ts";
+import type { Db } from "../registry/database.ts";
+import type { Tables } from "../registry/tables.ts";
 
 const share = z.number().min(0).max(1);
 
@@ -26,34 +28,41 @@ export type Predictions = z.infer<typeof predictionsSchema>;
 
 /** The file in `incoming/`: hidden, so that it is no picture, and named for the picture's bytes. */
 const waitingFile = (folder: string, sha256: string) => path.join(folder, `.${sha256}.predictions.json`);
-const keptFile = (storage: StorageLayout, sha256: string) => path.join(storage.predictions, `${sha256}.json`);
 
-/** Keeps the predictions that wait beside a picture, if there are any that can be read. */
-export async function takePredictions(folder: string, storage: StorageLayout, sha256: string): Promise<void> {
-  const predictions = await tryRead(waitingFile(folder, sha256));
-  if (predictions?.sha256 === sha256) await atomicWrite(keptFile(storage, sha256), JSON.stringify(predictions));
+/** Whether predictions wait beside a picture. */
+export const arePredictionsWaiting = (folder: string, sha256: string): boolean => existsSync(waitingFile(folder, sha256));
+
+/** The predictions that wait beside a picture. They only spare work: those that cannot be read are passed over. */
+export async function readWaitingPredictions(folder: string, sha256: string): Promise<Predictions | undefined> {
+  const text = await readFile(waitingFile(folder, sha256), "utf8").catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    const predictions = predictionsSchema.parse(JSON.parse(text));
+    return predictions.sha256 === sha256 ? predictions : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps predictions of pictures that are known; what came last counts. */
+export async function savePredictions(trx: Transaction<Tables>, predictions: readonly Predictions[]): Promise<void> {
+  const newest = new Map(predictions.map((one) => [one.sha256, one]));
+  if (newest.size === 0) return;
+  const rows = [...newest.values()].map((body) => ({ sha256: body.sha256, body: JSON.stringify(body) }));
+  await trx
+    .insertInto("predictions")
+    .values(rows.toSorted((a, b) => (a.sha256 < b.sha256 ? -1 : 1)))
+    .onConflict((conflict) => conflict.column("sha256").doUpdateSet((eb) => ({ body: eb.ref("excluded.body") })))
+    .execute();
 }
 
 /** Removes what waits beside a picture, once it is kept. */
-export async function dropPredictions(folder: string, sha256: string): Promise<void> {
+export async function dropWaitingPredictions(folder: string, sha256: string): Promise<void> {
   await rm(waitingFile(folder, sha256), { force: true });
 }
 
 /** What a model saw in an image; undefined where none was asked. */
-export async function tryReadPredictions(storage: StorageLayout, sha256: string): Promise<Predictions | undefined> {
-  return tryRead(keptFile(storage, sha256));
-}
-
-/** Predictions only spare work: those that cannot be read are passed over. */
-async function tryRead(file: string): Promise<Predictions | undefined> {
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  if (text === undefined) return undefined;
-  try {
-    return predictionsSchema.parse(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
+export async function tryReadPredictions(db: Db, sha256: string): Promise<Predictions | undefined> {
+  const row = await db.selectFrom("predictions").select("body").where("sha256", "=", sha256).executeTakeFirst();
+  return row && predictionsSchema.parse(row.body);
 }

@@ -1,0 +1,32 @@
+import { openPromise } from "yauzl";
+import { asBadArchive, BadArchive, type Unpacking } from "./entries.ts";
+
+const typeMask = 0o170000;
+const regularFile = 0o100000;
+const folderType = 0o040000;
+
+/** Reads a zip's entries in their order and gives each file to `unpacking`. */
+export async function unpackZip(archive: string, unpacking: Unpacking): Promise<void> {
+  const zip = await openPromise(archive, { lazyEntries: true, strictFileNames: true, validateEntrySizes: true }).catch(bad);
+  try {
+    const entries = zip.eachEntry()[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value: entry } = await entries.next().catch(bad);
+      if (done) return;
+      unpacking.begin(entry.fileName);
+      // Unix keeps a file's type in the upper half; other systems leave it empty.
+      const type = (entry.externalFileAttributes >>> 16) & typeMask;
+      if (type !== 0 && type !== regularFile && type !== folderType) throw new BadArchive(`it holds ${JSON.stringify(entry.fileName)}, a link or a device`);
+      if (entry.isEncrypted()) throw new BadArchive("it is encrypted");
+      if (entry.fileName.endsWith("/") || !unpacking.isWanted(entry.fileName)) continue;
+      const content = await zip.openReadStreamPromise(entry).catch(bad);
+      await unpacking.write(entry.fileName, content).catch(bad);
+    }
+  } finally {
+    zip.close();
+  }
+}
+
+function bad(error: unknown): never {
+  throw asBadArchive(error);
+}
