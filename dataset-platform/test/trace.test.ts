@@ -21,7 +21,7 @@ describe("trace", () => {
   async function label(source: string, commit: string, taskId: number): Promise<void> {
     const { registry } = test;
     const run = runKey(`label-${source}`);
-    const { batch } = (await claimBatch(registry.db, { run, sourceId: source, size: 10, firstTry: true, isOver: async () => false }))!;
+    const { batch } = (await claimBatch(registry.db, { run, sourceId: source, size: 10, runAfter: "2026-01-01T00:00:00.000Z", isOver: async () => false }))!;
     const held = await registry.db.selectFrom("batch_images").select("sha256").where("batch_id", "=", batch.id).execute();
     await registry.transaction(async (trx) => {
       const asked = await ensureClasses(trx, ["car"], run);

@@ -6,7 +6,7 @@ import { type StorageLayout, storageLayout } from "@airloom/dataset-platform/sto
 import { registryUrl } from "../platform/registry-url.ts";
 
 /** What a sub-command works with. The storage folder is not held against the registry: a question needs none. */
-interface DataPlace {
+export interface DataPlace {
   readonly registry: Registry;
   readonly url: string;
   readonly pgDump: string;

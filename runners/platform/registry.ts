@@ -23,7 +23,7 @@ async function findUrl({ getConnection }: Pick<TaskContext, "getConnection">): P
  * a batch that is another run's. The database driver is loaded only here, so that compiling DAGs stays fast.
  */
 export async function withRegistry<T>(
-  context: Pick<TaskContext, "getConnection">,
+  context: Pick<TaskContext, "getConnection" | "log">,
   work: (registry: Registry, settings: PlatformSettings) => Promise<T>,
 ): Promise<T> {
   const settings = platformSettings();
@@ -35,7 +35,13 @@ export async function withRegistry<T>(
     import("@airloom/dataset-platform/registry/classes.ts"),
   ]);
   try {
-    const registry = await Registry.open({ url, storage: settings.storage, pgDump: settings.pgDump });
+    const registry = await Registry.open({
+      url,
+      storage: settings.storage,
+      pgDump: settings.pgDump,
+      python: settings.python,
+      say: (line) => context.log.info(line),
+    });
     try {
       return await work(registry, settings);
     } finally {

@@ -14,6 +14,8 @@ export interface PlatformSettings {
   readonly dvcRemoteUrl: string;
   /** Of the server's version or newer: it dumps the registry's database before a migration. */
   readonly pgDump: string;
+  /** Any Python 3: it reads the SQLite registry of an earlier Airloom. */
+  readonly python: string;
 }
 
 const wanted = (name: string): string => {
@@ -36,5 +38,7 @@ export function platformSettings(): PlatformSettings {
     dvc: process.env["AIRLOOM_DVC"] || "dvc",
     dvcRemoteUrl: process.env["DVC_REMOTE_URL"] || path.join(storage.root, ".remote"),
     pgDump: process.env["AIRLOOM_PG_DUMP"] || "pg_dump",
+    // Airflow's workers have one.
+    python: process.env["AIRLOOM_PYTHON"] || "python3",
   };
 }

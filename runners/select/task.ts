@@ -25,8 +25,7 @@ export const selectBatch = task("select_batch", { timeout: "10m" }, async (input
     const local = localRuns(storage);
     if (isLocal(run.runId)) await local.begin(run);
     const isOver = runIsOver(context, local);
-    // Only a task's very first try can meet a batch that a run has left that was deleted, and triggered again under its name.
-    const options = { run: runKeyOf(run), sourceId: input.sourceId, size: input.batchSize, firstTry: run.tryNumber === 1, isOver };
+    const options = { run: runKeyOf(run), sourceId: input.sourceId, size: input.batchSize, runAfter: run.runAfter ?? "", isOver };
     let claim = await claimBatch(db, options);
     // Rows that another transaction holds are passed over: they may be free the next moment.
     for (const deadline = Date.now() + patienceMs; !claim && Date.now() < deadline && (await waitingBySource(db)).has(input.sourceId);) {

@@ -45,7 +45,7 @@ export async function openPlace(): Promise<LabelingPlace> {
     MODEL_DIR: root,
     MLFLOW_TRACKING_URI: "http://127.0.0.1:9",
   });
-  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump" });
+  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
   const app = labelerApp(await LabelerState.open(path.join(root, "labeler")), { user: "admin", password }, pino({ level: "silent" }));
   const server = await new Promise<Server>((resolve) => {
     const listening: Server = app.listen(0, "127.0.0.1", () => resolve(listening));

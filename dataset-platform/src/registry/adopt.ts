@@ -122,7 +122,7 @@ async function adoptBatches(trx: Transaction<Tables>, legacy: LegacyRows): Promi
       .where("state", "=", "new")
       .execute();
     if (images.length === 0) continue;
-    const key = { dag_id: "labeling_pipeline", run_id, task_id: "select_batch", map_index: -1 };
+    const key = { dag_id: "labeling_pipeline", run_id, task_id: "select_batch", map_index: -1, run_after: "" };
     await trx
       .insertInto("batches")
       .values({ ...key, id, source_id, state: "open", created_at: new Date(created_at) })

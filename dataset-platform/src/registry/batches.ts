@@ -15,8 +15,8 @@ export interface ClaimOptions {
   readonly sourceId: string;
   /** The most pictures. */
   readonly size: number;
-  /** Whether this is the run's own first try: an ended batch under its name is then an earlier run's of the same name. */
-  readonly firstTry: boolean;
+  /** When the run was to begin. It stays when tasks are cleared, and is another for a run that was deleted and triggered again under its id. */
+  readonly runAfter: string;
   /** Whether the run that holds an open batch is over: it was deleted, or ended without storing annotations. */
   readonly isOver: (run: RunKey) => Promise<boolean>;
 }
@@ -41,9 +41,8 @@ const idOf = ({ dagId, runId, taskId, mapIndex }: RunKey, generation: number) =>
  */
 export async function claimBatch(db: Db, options: ClaimOptions): Promise<Claim | undefined> {
   const newest = await newestBatchOf(db, options.run);
-  // A batch that has ended under this run's name while the run is new belongs to a run that was deleted; so does one of
-  // another source.
-  const isFormer = newest !== undefined && ((options.firstTry && newest.state !== "open") || newest.source_id !== options.sourceId);
+  // A run of the same name that was deleted is another run, and so is one that asked for another source.
+  const isFormer = newest !== undefined && (newest.run_after !== options.runAfter || newest.source_id !== options.sourceId);
   if (newest && newest.state !== "released" && !isFormer) return { batch: newest, how: "own" };
   const generation = newest ? newest.generation + 1 : 0;
   const adopted = await adoptOrphan(db, options, generation);
@@ -73,14 +72,15 @@ async function newestBatchOf(db: Db, { dagId, runId, taskId, mapIndex }: RunKey)
 }
 
 /** Makes an open batch of the source, whose run is over, this run's own. */
-async function adoptOrphan(db: Db, { run, sourceId, isOver }: ClaimOptions, generation: number): Promise<BatchRow | undefined> {
+async function adoptOrphan(db: Db, { run, runAfter, sourceId, isOver }: ClaimOptions, generation: number): Promise<BatchRow | undefined> {
   const open = await db.selectFrom("batches").selectAll().where("source_id", "=", sourceId).where("state", "=", "open").orderBy("created_at").execute();
   for (const batch of open) {
-    if (!(await isOver(runOf(batch)))) continue;
+    const isFormer = batch.dag_id === run.dagId && batch.run_id === run.runId && batch.run_after !== runAfter;
+    if (!isFormer && !(await isOver(runOf(batch)))) continue;
     const adopted = await inTransaction(db, async (trx) => {
       const changed = await trx
         .updateTable("batches")
-        .set({ dag_id: run.dagId, run_id: run.runId, task_id: run.taskId, map_index: run.mapIndex, generation })
+        .set({ dag_id: run.dagId, run_id: run.runId, task_id: run.taskId, map_index: run.mapIndex, run_after: runAfter, generation })
         .where("id", "=", batch.id)
         .where("state", "=", "open")
         // Another run may have adopted it since.
@@ -98,7 +98,7 @@ async function adoptOrphan(db: Db, { run, sourceId, isOver }: ClaimOptions, gene
   return undefined;
 }
 
-async function chooseNew(trx: Transaction<Tables>, { run, sourceId, size }: ClaimOptions, generation: number): Promise<BatchRow | undefined> {
+async function chooseNew(trx: Transaction<Tables>, { run, runAfter, sourceId, size }: ClaimOptions, generation: number): Promise<BatchRow | undefined> {
   const id = idOf(run, generation);
   // A try of the same task that lives at the same time must not choose beside this one, and get the younger pictures.
   await holdNamedLock(trx, `batch ${id}`);
@@ -122,6 +122,7 @@ async function chooseNew(trx: Transaction<Tables>, { run, sourceId, size }: Clai
     run_id: run.runId,
     task_id: run.taskId,
     map_index: run.mapIndex,
+    run_after: runAfter,
     generation,
     source_id: sourceId,
     state: "open" as const,

@@ -62,7 +62,9 @@ interface BatchTable {
   run_id: string;
   task_id: string;
   map_index: number;
-  /** Counts runs of one name: one that was deleted and triggered again under the same run id is another run. */
+  /** When the run was to begin, as Airflow says: it tells a run from one of the same name that was deleted before. */
+  run_after: string;
+  /** Counts the batches of one task of runs of one name. */
   generation: Generated<number>;
   source_id: string;
   state: BatchState;

@@ -31,7 +31,13 @@ describe("storing what people annotated", () => {
   afterEach(() => test.close());
 
   const claim = async (runId: string, asked: readonly string[]) => {
-    const found = await claimBatch(test.registry.db, { run: runKey(runId), sourceId: "manual_upload", size: 100, firstTry: true, isOver: async () => false });
+    const found = await claimBatch(test.registry.db, {
+      run: runKey(runId),
+      sourceId: "manual_upload",
+      size: 100,
+      runAfter: "2026-01-01T00:00:00.000Z",
+      isOver: async () => false,
+    });
     const { id } = found!.batch;
     await test.registry.transaction(async (trx) => {
       const ids = await ensureClasses(trx, asked, me);
@@ -150,7 +156,13 @@ describe("storing what people annotated", () => {
     const registries = [test.registry, ...others];
     const batches = [];
     for (let i = 0; i < 6; i++) {
-      const found = await claimBatch(test.registry.db, { run: runKey(`r${i}`), sourceId: `source${i}`, size: 9, firstTry: true, isOver: async () => false });
+      const found = await claimBatch(test.registry.db, {
+        run: runKey(`r${i}`),
+        sourceId: `source${i}`,
+        size: 9,
+        runAfter: "2026-01-01T00:00:00.000Z",
+        isOver: async () => false,
+      });
       batches.push({
         id: found!.batch.id,
         sha256: (await imagesOfBatch(test.registry.db, found!.batch.id))[0]!.sha256,

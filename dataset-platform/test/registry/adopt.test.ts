@@ -94,7 +94,13 @@ describe("a registry beside a storage folder", () => {
       ["car", "truck"],
     );
     // The next batch holds what nobody has labelled, and nothing else.
-    const claim = await claimBatch(registry.db, { run: runKey("r"), sourceId: "found", size: 10, firstTry: true, isOver: async () => false });
+    const claim = await claimBatch(registry.db, {
+      run: runKey("r"),
+      sourceId: "found",
+      size: 10,
+      runAfter: "2026-01-01T00:00:00.000Z",
+      isOver: async () => false,
+    });
     assert.equal((await registry.db.selectFrom("batch_images").selectAll().where("batch_id", "=", claim!.batch.id).execute()).length, 1);
     // Once: opened again, nothing is taken in.
     said.length = 0;
@@ -116,7 +122,13 @@ describe("a registry beside a storage folder", () => {
         ["new", "yard", "yard.png"],
       ],
     );
-    const adopted = await claimBatch(registry.db, { run: runKey("next"), sourceId: "gate", size: 10, firstTry: true, isOver: async () => true });
+    const adopted = await claimBatch(registry.db, {
+      run: runKey("next"),
+      sourceId: "gate",
+      size: 10,
+      runAfter: "2026-01-01T00:00:00.000Z",
+      isOver: async () => true,
+    });
     assert.deepEqual([adopted!.how, adopted!.batch.id], ["adopted", "0123456789"]);
     await assert.rejects(readFile(storage.registry), /ENOENT/);
     await readFile(`${storage.registry}.taken-over`);

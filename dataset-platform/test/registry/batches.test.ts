@@ -13,7 +13,14 @@ describe("batches", () => {
   afterEach(() => test.close());
 
   const claim = (runId: string, options: Partial<ClaimOptions> = {}) =>
-    claimBatch(test.registry.db, { run: runKey(runId), sourceId: "manual_upload", size: 10, firstTry: true, isOver: async () => false, ...options });
+    claimBatch(test.registry.db, {
+      run: runKey(runId),
+      sourceId: "manual_upload",
+      size: 10,
+      runAfter: "2026-01-01T00:00:00.000Z",
+      isOver: async () => false,
+      ...options,
+    });
   const statesOf = async () => (await test.registry.db.selectFrom("images").select("state").orderBy("sha256").execute()).map(({ state }) => state);
 
   it("gives pictures to one run each, however many claim at once", async () => {
@@ -22,7 +29,13 @@ describe("batches", () => {
     const registries = [test.registry, ...others];
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, i) =>
-        claimBatch(registries[i % 4]!.db, { run: runKey(`r${i}`), sourceId: "manual_upload", size: 7, firstTry: true, isOver: async () => false }),
+        claimBatch(registries[i % 4]!.db, {
+          run: runKey(`r${i}`),
+          sourceId: "manual_upload",
+          size: 7,
+          runAfter: "2026-01-01T00:00:00.000Z",
+          isOver: async () => false,
+        }),
       ),
     );
     const given = (await Promise.all(claims.flatMap((each) => (each ? [imagesOfBatch(test.registry.db, each.batch.id)] : []))))
@@ -40,7 +53,7 @@ describe("batches", () => {
     const [one, two] = await Promise.all([claim("r", { size: 2 }), claim("r", { size: 2 })]);
     assert.equal(one!.batch.id, two!.batch.id);
     assert.deepEqual((await imagesOfBatch(test.registry.db, one!.batch.id)).map(({ sha256 }) => sha256).toSorted(), [first, second].toSorted());
-    assert.equal((await claim("r", { firstTry: false }))!.how, "own");
+    assert.equal((await claim("r"))!.how, "own");
     assert.deepEqual(
       (await imagesOfBatch(test.registry.db, (await claim("other"))!.batch.id)).map(({ sha256 }) => sha256),
       [third],
@@ -91,7 +104,7 @@ describe("batches", () => {
       all.toSorted(),
     );
     // The first run, tried again, has no batch any more: it gets a new one where there are pictures.
-    assert.equal(await claim("r1", { firstTry: false }), undefined);
+    assert.equal(await claim("r1"), undefined);
   });
 
   it("stores what came of a whole batch or nothing, and the same again changes nothing", async () => {
@@ -119,10 +132,19 @@ describe("batches", () => {
     assert.deepEqual(await statesOf(), ["labelled", "labelled", "excluded"]);
     assert.deepEqual(await store(pull), { images: 2, boxes: 1, changed: 0, excluded: 1 });
     // A run that was cleared keeps its batch; one that was deleted and triggered again under its name gets another.
-    assert.equal((await claim("r", { firstTry: false }))!.batch.id, batch.id);
+    assert.equal((await claim("r"))!.batch.id, batch.id);
     await addImages(test.registry, 1);
-    const again = (await claim("r"))!;
+    const again = (await claim("r", { runAfter: "2026-01-02T00:00:00.000Z" }))!;
     assert.deepEqual([again.how, again.batch.id === batch.id], ["new", false]);
+  });
+
+  it("gives a run that was deleted and triggered again under its name what the deleted one had left open", async () => {
+    await addImages(test.registry, 3);
+    const first = (await claim("r"))!;
+    // Airflow says of the name that its run lives: it is this one.
+    const second = (await claim("r", { runAfter: "2026-01-02T00:00:00.000Z" }))!;
+    assert.deepEqual([second.how, second.batch.id], ["adopted", first.batch.id]);
+    assert.equal((await claim("r", { runAfter: "2026-01-02T00:00:00.000Z" }))!.how, "own");
   });
 
   it("has a way back out of every state", async () => {

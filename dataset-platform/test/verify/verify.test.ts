@@ -30,7 +30,13 @@ async function soundStorage(test: TestRegistry): Promise<string[]> {
     await registry.transaction((trx) => addImage(trx, { ...inventImage(), sha256, md5, bytes: bytes.length }, run));
     sha256s.push(sha256);
   }
-  const { batch } = (await claimBatch(registry.db, { run, sourceId: "manual_upload", size: 5, firstTry: true, isOver: async () => false }))!;
+  const { batch } = (await claimBatch(registry.db, {
+    run,
+    sourceId: "manual_upload",
+    size: 5,
+    runAfter: "2026-01-01T00:00:00.000Z",
+    isOver: async () => false,
+  }))!;
   const held = (await registry.db.selectFrom("batch_images").select("sha256").orderBy("sha256").execute()).map(({ sha256 }) => sha256);
   await registry.transaction(async (trx) => {
     const asked = await ensureClasses(trx, ["car", "truck"], run);

@@ -33,6 +33,7 @@ const statements = [
     run_id text not null,
     task_id text not null,
     map_index integer not null,
+    run_after text not null,
     generation integer not null default 0,
     source_id text collate "C" not null references sources,
     state text not null check (state in ('open', 'pulled', 'released')),
