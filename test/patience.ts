@@ -16,7 +16,7 @@ export const patientMs = (quietMs: number) => Math.round(quietMs * patience);
 
 interface Wait {
   /** What is waited for, as the error names it: "the model to be ready". */
-  readonly what: string;
+  readonly what: string | (() => string);
   /** How long it may take on a quiet machine. @default 10_000 */
   readonly quietMs?: number;
   /** Between two looks. @default 50 */
@@ -32,7 +32,7 @@ export async function waitFor<T>(look: () => T | Promise<T>, { what, quietMs = 1
   for (const started = performance.now(); ;) {
     const found = await look();
     if (found !== undefined && found !== null && found !== false) return found as NonNullable<Exclude<T, false>>;
-    if (performance.now() - started > limitMs) throw new Error(`waited ${limitMs / 1000} s in vain for ${what}`);
+    if (performance.now() - started > limitMs) throw new Error(`waited ${limitMs / 1000} s in vain for ${typeof what === "string" ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

@@ -156,7 +156,7 @@ describe("the labeler against what a real CVAT answered", () => {
             text = await response.text();
             return false;
           },
-          { what: `${file} to be ${final}: ${text.slice(0, 200)}` },
+          { what: () => `${file} to be ${final}: ${text.slice(0, 200)}` },
         );
       if (response.status !== exchange.status) wrong.push(`${file}: status ${response.status}, CVAT ${exchange.status}: ${text.slice(0, 200)}`);
       const type = response.headers.get("content-type")?.split(";")[0] ?? "";

@@ -145,7 +145,12 @@ describe("the inference service", () => {
       ["bad_image", 415, /cannot be decoded/, () => predict([whole.subarray(0, whole.length / 2)])],
       ["bad_image", 415, /the file is gif; send JPEG, PNG or WebP/, () => photo("gif").then((data) => predict([data]))],
       ["bad_image", 415, /the file is tiff; send JPEG, PNG or WebP/, () => photo("tiff").then((data) => predict([data]))],
-      ["bad_image", 415, /the file is svg; send JPEG, PNG or WebP/, () => predict([Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')])],
+      [
+        "bad_image",
+        415,
+        /the file is svg; send JPEG, PNG or WebP/,
+        () => predict([Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')]),
+      ],
       ["bad_image", 415, /animation/, () => predict([frames])],
       ["bad_image", 415, /pixel limit/, () => predict([bomb])],
       ["bad_image", 415, /cannot be decoded/, () => predict([whole, Buffer.from("hello"), whole])],
