@@ -44,6 +44,7 @@ export async function runJobs(jobs: readonly Job[], lanes: number): Promise<{ re
 
   const secondsSince = (since: number) => Math.round((Date.now() - since) / 1000);
   const progress = setInterval(() => {
+    if (jobs.length === 1) return;
     const now = [...running].map(([{ title }, { since }]) => `${title} (${secondsSince(since)} s)`);
     console.log(`… running: ${now.join(", ")}; ${ended.length} of ${jobs.length} done`);
   }, progressEveryMs);
