@@ -9,6 +9,7 @@ import { compileDags } from "../src/compiler/compile.ts";
 import { formatDiagnostic } from "../src/compiler/diagnostic.ts";
 import { cronProblem } from "../src/compiler/cron.ts";
 import { findChanges, writeOutputs } from "../src/compiler/write.ts";
+import { patientAirflow } from "../../test/patient-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const cases = fileURLToPath(new URL("cases/", import.meta.url));
@@ -130,7 +131,7 @@ describe("the compiled DAGs in a real Airflow", () => {
       assert.deepEqual(diagnostics, []);
       await writeOutputs(folder, files);
       const script = path.join(root, "sdk/test/read_dagbag.py");
-      const env = { AIRFLOW_HOME: path.join(folder, ".home"), AIRFLOW__CORE__DAGS_FOLDER: folder, AIRFLOW__CORE__LOAD_EXAMPLES: "False" };
+      const env = { AIRFLOW_HOME: path.join(folder, ".home"), AIRFLOW__CORE__DAGS_FOLDER: folder, AIRFLOW__CORE__LOAD_EXAMPLES: "False", ...patientAirflow };
       const { stdout } = await execa(path.join(root, ".venv/bin/python"), [script, folder], { env });
       const { errors, dags } = JSON.parse(stdout.split("\n").at(-1)!) as {
         errors: object;

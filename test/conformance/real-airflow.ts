@@ -6,7 +6,8 @@ import { AirflowClient } from "airloom/airflow/client.ts";
 import { airflowPrograms, sqliteUrl } from "../../scripts/stack/airflow.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
 import { onFreePorts } from "../free-port.ts";
-import { patientMs, waitFor } from "../patience.ts";
+import { patientAirflow } from "../patient-airflow.ts";
+import { waitFor } from "../patience.ts";
 
 /** How one task instance ended, and what it pushed. */
 export interface InstanceRecord {
@@ -43,7 +44,6 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
   await mkdir(path.join(home, "dags"));
   for (const name of await readdir(dags)) await copyFile(path.join(dags, name), path.join(home, "dags", name));
   await writeFile(path.join(home, "passwords.json"), JSON.stringify({ admin: "admin" }), { mode: 0o600 });
-  const seconds = (quiet: number) => String(Math.round(patientMs(quiet * 1000) / 1000));
   const fixed: Record<string, string> = {
     AIRFLOW_HOME: home,
     AIRFLOW__CORE__DAGS_FOLDER: path.join(home, "dags"),
@@ -58,11 +58,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     AIRFLOW__API__HOST: "127.0.0.1",
     AIRFLOW__API__WORKERS: "1",
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
-    // Airflow's own limits, which a busy machine meets.
-    AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT: seconds(5),
-    AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT: seconds(30),
-    AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT: seconds(50),
-    AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: seconds(300),
+    ...patientAirflow,
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
     AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",

@@ -11,6 +11,7 @@ import { readSettings, type StackSettings, urlOf } from "../../scripts/stack/set
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
 import { type BoxXyxy, fromYolo, iouOf } from "../../yolo/src/boxes/boxes.ts";
 import { onFreePorts } from "../free-port.ts";
+import { patientAirflow } from "../patient-airflow.ts";
 import { patientMs, waitFor } from "../patience.ts";
 import { descendantsOf } from "../processes.ts";
 import { exportTask } from "./export-task.ts";
@@ -24,21 +25,18 @@ const portNames = ["AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_POR
 
 /** What the stack leaves at Airflow's defaults, which are one machine's ports and a quiet machine's limits. */
 async function writeAirflowConfig(home: string, [workerLogs, triggererLogs]: readonly number[]): Promise<void> {
-  const seconds = (quiet: number) => Math.round(patientMs(quiet * 1000) / 1000);
-  const sections = {
-    core: { dagbag_import_timeout: seconds(30) },
-    dag_processor: { dag_file_processor_timeout: seconds(50) },
-    logging: { worker_log_server_port: workerLogs, trigger_log_server_port: triggererLogs },
-    workers: { execution_api_timeout: seconds(5) },
+  const settings = {
+    ...patientAirflow,
+    AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT: workerLogs,
+    AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT: triggererLogs,
   };
+  const sections = new Map<string, string[]>();
+  for (const [name, value] of Object.entries(settings)) {
+    const [, section = "", key = ""] = name.toLowerCase().split("__");
+    sections.set(section, [...(sections.get(section) ?? []), `${key} = ${value}`]);
+  }
   await mkdir(home, { recursive: true });
-  const text = Object.entries(sections).map(
-    ([name, settings]) =>
-      `[${name}]\n${Object.entries(settings)
-        .map(([key, value]) => `${key} = ${value}\n`)
-        .join("")}`,
-  );
-  await writeFile(path.join(home, "airflow.cfg"), text.join("\n"));
+  await writeFile(path.join(home, "airflow.cfg"), [...sections].map(([section, lines]) => `[${section}]\n${lines.join("\n")}\n`).join("\n"));
 }
 
 describe("the whole loop", () => {
