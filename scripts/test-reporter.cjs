@@ -1,11 +1,17 @@
 // Mocha's own "spec" output on the terminal, and the numbers in a file.
 const { writeFileSync } = require("node:fs");
+const path = require("node:path");
 const { reporters } = require("mocha");
 
 module.exports = class extends reporters.Spec {
   /** @param {import("mocha").Runner} runner @param {{ reporterOption: { file: string } }} options */
   constructor(runner, options) {
     super(runner, /** @type {any} */ (options));
-    runner.once("end", () => writeFileSync(options.reporterOption.file, JSON.stringify(this.stats)));
+    /** @type {{ title: string, ms: number }[]} Tests, and hooks, which may start a whole Airflow. */
+    const tests = [];
+    /** @param {import("mocha").Runnable} runnable */
+    const note = (runnable) => tests.push({ title: `${path.relative(".", runnable.file ?? "")}: ${runnable.fullTitle()}`, ms: runnable.duration ?? 0 });
+    runner.on("test end", note).on("hook end", note);
+    runner.once("end", () => writeFileSync(options.reporterOption.file, JSON.stringify({ stats: this.stats, tests })));
   }
 };

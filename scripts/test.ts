@@ -1,79 +1,65 @@
-// All tests: `npm test`. Checks first, then unit tests, then the whole system; ends with a line "N passed, N failed".
+// All tests: `npm test`. Ends with a line "N passed, N failed".
 //
-//   npm test -- --only unit     checks, compile, unit, conformance or e2e
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+//   npm test -- --only unit,e2e     some parts: checks, compile, unit, numeric, conformance, e2e
+//   npm test -- --lanes 1           one after the other
+//
+// Each file of tests that takes long is a process of its own, two of them run side by side, and what one says is printed
+// when it has ended. The tests wait for conditions, and give up late: their time limits are for a quiet machine, times
+// AIRLOOM_TEST_PATIENCE, which is 10 where it is not set. On a machine that is still slower, set more.
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { Command, InvalidArgumentError } from "commander";
+import { runJobs } from "./test/lanes.ts";
+import { jobsOf, type PartName, partNames } from "./test/parts.ts";
 
-interface Count {
-  passed: number;
-  failed: number;
+/** Two on a small machine: what waits and what computes. More cores take more, up to four. */
+const usualLanes = Math.max(2, Math.min(4, Math.floor(availableParallelism() / 2)));
+const shownSlowest = 10;
+
+function readParts(text: string): PartName[] {
+  const names = text.split(",").map((name) => name.trim());
+  for (const name of names)
+    if (!partNames.includes(name as PartName)) throw new InvalidArgumentError(`The parts are ${partNames.join(", ")}, and not "${name}".`);
+  return partNames.filter((name) => names.includes(name));
 }
 
-const root = fileURLToPath(new URL("../", import.meta.url));
-const bin = (name: string) => path.join(root, "node_modules/.bin", name);
+function readLanes(text: string): number {
+  if (!/^[1-9]\d?$/.test(text)) throw new InvalidArgumentError("It is a number from 1 to 99.");
+  return Number(text);
+}
+
+const { only, lanes } = new Command("npm test --")
+  .description("Runs all tests, or some parts of them.")
+  .option("--only <parts>", `parts, with commas between: ${partNames.join(", ")}`, readParts)
+  .option("--lanes <n>", "how many run side by side", readLanes, usualLanes)
+  .showHelpAfterError()
+  .parse()
+  .opts<{ only?: PartName[]; lanes: number }>();
+
 const reports = mkdtempSync(path.join(tmpdir(), "airloom-test-"));
-
-/** Runs a program with its output on the terminal; gives the exit code. */
-async function run(command: string, args: readonly string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, [...args], { cwd: root, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: "2" } });
-    child.on("error", reject);
-    child.on("exit", (code) => resolve(code ?? 1));
-  });
-}
-
-/** A command that passes or fails as a whole. */
-const whole =
-  (command: string, ...args: string[]) =>
-  async (): Promise<Count> => {
-    const code = await run(command, args);
-    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 };
-  };
-
-const mocha =
-  (name: string, ...specs: string[]) =>
-  async (): Promise<Count> => {
-    const file = path.join(reports, `${name}.json`);
-    const reporter = path.join(root, "scripts/test-reporter.cjs");
-    const code = await run(bin("mocha"), ["--reporter", reporter, "--reporter-option", `file=${file}`, ...specs]);
-    try {
-      const { passes, failures } = JSON.parse(readFileSync(file, "utf8")) as { passes: number; failures: number };
-      // A run that ended badly without a failed test has failed all the same.
-      return { passed: passes, failed: Math.max(failures, code === 0 ? 0 : 1) };
-    } catch {
-      return { passed: 0, failed: 1 };
-    }
-  };
-
-const parts: Record<string, Record<string, () => Promise<Count>>> = {
-  checks: {
-    "format (oxfmt)": whole(bin("oxfmt"), "--check", "."),
-    "lint (oxlint)": whole(bin("oxlint"), "--type-aware", "--deny-warnings"),
-    "types (tsc)": whole(bin("tsc")),
-    "unused code (knip)": whole(bin("knip"), "--no-config-hints"),
-  },
-  compile: { "generated-dags is what dags-ts compiles to": whole(process.execPath, "sdk/bin/compile-dags.mjs", "--check") },
-  unit: { "unit tests": mocha("unit", "{sdk,yolo,dataset-platform,runners,inference}/test/**/*.test.ts", "test/{containers,scripts}/**/*.test.ts") },
-  conformance: { "the simulator and both transports against a real Airflow": mocha("conformance", "test/conformance/**/*.test.ts") },
-  e2e: { "the whole loop": mocha("e2e", "test/e2e/**/*.test.ts") },
-};
-
-const only = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1]?.split(",") : undefined;
-const total: Count = { passed: 0, failed: 0 };
-for (const [name, steps] of Object.entries(parts)) {
-  if (only && !only.includes(name)) continue;
-  for (const [title, step] of Object.entries(steps)) {
-    const started = Date.now();
-    console.log(`\n== ${title}`);
-    const { passed, failed } = await step();
-    total.passed += passed;
-    total.failed += failed;
-    console.log(`== ${title}: ${failed === 0 ? "passed" : "FAILED"} (${Math.round((Date.now() - started) / 1000)} s)`);
-  }
-}
+const started = Date.now();
+const { jobs, notes } = jobsOf(only ?? partNames, reports);
+for (const note of notes) console.log(note);
+const { ended, interrupted } = await runJobs(jobs, lanes);
 rmSync(reports, { recursive: true, force: true });
-console.log(`\n${total.passed} passed, ${total.failed} failed`);
-process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
+
+const slowest = (title: string, rows: readonly (readonly [seconds: number, name: string])[]) => {
+  const shown = rows.toSorted(([a], [b]) => b - a).slice(0, shownSlowest);
+  if (shown.length > 1) console.log([`\n${title}`, ...shown.map(([seconds, name]) => `${seconds.toFixed(1).padStart(7)} s  ${name}`)].join("\n"));
+};
+slowest(
+  "The slowest tests",
+  ended.flatMap(({ outcome }) => outcome.tests.map(({ title, ms }) => [ms / 1000, title] as const)),
+);
+slowest(
+  "The slowest parts",
+  ended.map(({ job, seconds }) => [seconds, job.title] as const),
+);
+const failed = ended.filter(({ outcome }) => outcome.failed > 0);
+if (failed.length > 0) console.log(["\nFailed:", ...failed.map(({ job, outcome }) => `  ${job.title} (${outcome.failed})`)].join("\n"));
+if (interrupted) console.log(`\nInterrupted: ${jobs.length - ended.length} of ${jobs.length} did not run.`);
+console.log(`\nAll of it took ${Math.round((Date.now() - started) / 1000)} s.`);
+const total = (count: "passed" | "failed") => ended.reduce((sum, { outcome }) => sum + outcome[count], 0);
+console.log(`${total("passed")} passed, ${total("failed")} failed`);
+process.exit(interrupted ? 130 : total("failed") === 0 && total("passed") > 0 ? 0 : 1);

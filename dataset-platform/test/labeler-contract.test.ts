@@ -10,6 +10,7 @@ import sharp from "sharp";
 import { labelerApp } from "../src/labeler/app.ts";
 import { tokenOf } from "../src/labeler/auth.ts";
 import { LabelerState } from "../src/labeler/state.ts";
+import { waitFor } from "../../test/patience.ts";
 
 const contract = fileURLToPath(new URL("contract/", import.meta.url));
 const credentials = { user: "admin", password: "ADMIN_PASSWORD" };
@@ -147,11 +148,16 @@ describe("the labeler against what a real CVAT answered", () => {
       let response = await send(exchange);
       let text = await response.text();
       const final = /"status":"(finished|failed)"/.exec(exchange.answer)?.[1];
-      for (let i = 0; final && i < 100 && !text.includes(`"status":"${final}"`); i++) {
-        await new Promise((resolve) => setTimeout(resolve, 30));
-        response = await send(exchange);
-        text = await response.text();
-      }
+      if (final)
+        await waitFor(
+          async () => {
+            if (text.includes(`"status":"${final}"`)) return true;
+            response = await send(exchange);
+            text = await response.text();
+            return false;
+          },
+          { what: () => `${file} to be ${final}: ${text.slice(0, 200)}` },
+        );
       if (response.status !== exchange.status) wrong.push(`${file}: status ${response.status}, CVAT ${exchange.status}: ${text.slice(0, 200)}`);
       const type = response.headers.get("content-type")?.split(";")[0] ?? "";
       if (exchange.answer !== "" && type !== exchange.answerType) wrong.push(`${file}: ${type}, CVAT ${exchange.answerType}`);
@@ -181,12 +187,12 @@ describe("the labeler's exports", () => {
     return response;
   };
   const finished = async (id: string) => {
-    for (let i = 0; i < 100; i++) {
+    const isFinished = async () => {
       const { status, message } = (await (await call("GET", `/api/requests/${encodeURIComponent(id)}`)).json()) as { status: string; message: string };
-      if (status === "finished") return;
       if (status === "failed") throw new Error(message);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      return status === "finished";
+    };
+    await waitFor(isFinished, { what: `the request ${id}` });
   };
 
   it("hold the same text as CVAT's for the recorded annotations", async () => {

@@ -1,22 +1,10 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { type DetectJob } from "../src/engine/messages.ts";
 import { BusyError, ModelPool, type PoolOptions, RefusedError, UnavailableError } from "../src/engine/model-pool.ts";
-import { manifestOf, photo, poolOptions, silent, someOnnx } from "./running-service.ts";
+import { waitFor } from "../../test/patience.ts";
+import { manifestOf, photo, poolOptions, silent, someOnnx, workersOf } from "./running-service.ts";
 
-/** Children of this process that are model workers. */
-function workerPids(): number[] {
-  const lines = execFileSync("ps", ["-eo", "pid,ppid,args"], { encoding: "utf8" }).split("\n");
-  const own = lines
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
-    .filter((match) => match?.[2] === String(process.pid) && match[3]!.includes("engine/worker.ts"));
-  return own.map((match) => Number(match![1]));
-}
-
-const until = async (condition: () => boolean | Promise<boolean>) => {
-  for (let i = 0; i < 200 && !(await condition()); i++) await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.ok(await condition());
-};
+const workerPids = () => workersOf(process.pid);
 
 describe("a pool of workers", () => {
   const onnx = someOnnx(1);
@@ -67,9 +55,11 @@ describe("a pool of workers", () => {
     const ms = performance.now() - started;
     assert.ok(ms >= 195, `a lone picture waited ${ms} ms for others`);
     many.kill();
-    // Left to itself a worker tries whether they pay. Whatever it finds, it serves.
-    const tried = await start({ maxBatch: 4 });
-    assert.equal((await tried.detect(job())).found.width, 120);
+    // Left to itself a worker tries whether they pay, which is no matter of this test: it uses all or none.
+    const tried = await start({ maxBatch: 4, batchDelayMs: 200 });
+    batches.length = 0;
+    await Promise.all(Array.from({ length: 8 }, () => tried.detect(job())));
+    assert.deepEqual(batches, tried.batchSize === 4 ? [4, 4] : Array.from({ length: 8 }, () => 1));
   }).timeout(30_000);
 
   it("tells the client's mistakes from others", async () => {
@@ -116,12 +106,12 @@ describe("a pool of workers", () => {
       whys.join("; "),
     );
     // Another takes its place, as soon as it has started.
-    await until(() =>
+    const answered = () =>
       some.detect(job()).then(
         ({ found }) => found.width === 120,
         () => false,
-      ),
-    );
+      );
+    await waitFor(answered, { what: "a worker in the place of the one that hung" });
     assert.ok(!workerPids().includes(pid!));
   }).timeout(30_000);
 
@@ -131,7 +121,7 @@ describe("a pool of workers", () => {
     const answers = Array.from({ length: 30 }, () => some.detect(job()));
     await some.retire();
     assert.equal((await Promise.allSettled(answers)).filter(({ status }) => status === "fulfilled").length, 30);
-    await until(() => workerPids().length <= before);
+    await waitFor(() => workerPids().length <= before, { what: "the end of the workers" });
     // One that comes too late is told so, and does not wait for workers that are gone.
     await assert.rejects(some.detect(job()), /just been replaced/);
   }).timeout(30_000);

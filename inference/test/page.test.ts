@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
-import { openBrowser } from "../../test/e2e/browser.ts";
+import { openBrowser, openPage } from "../../test/e2e/browser.ts";
+import { waitFor } from "../../test/patience.ts";
 import { manifestOf, type RunningService, someOnnx, startService, writeModel } from "./running-service.ts";
 
 describe("the page of the inference service", () => {
@@ -27,7 +28,7 @@ describe("the page of the inference service", () => {
     await service.host.refresh();
     // Chromium's own camera for tests shows a moving pattern; it is asked for as a person would allow it.
     browser = await openBrowser(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]);
-    page = await browser.newPage();
+    page = await openPage(browser);
     page.on("request", (request) => requests.push(request.url()));
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
@@ -41,8 +42,7 @@ describe("the page of the inference service", () => {
 
   /** Playwright's own waiting evaluates text within the page, which the page's policy forbids. */
   const until = async (condition: string) => {
-    for (let i = 0; i < 200 && !(await page.evaluate(condition)); i++) await new Promise((resolve) => setTimeout(resolve, 50));
-    assert.ok(await page.evaluate(condition), condition);
+    await waitFor(() => page.evaluate<boolean>(condition), { what: condition });
   };
   const rows = () => page.locator("#results tbody tr").count();
   const message = () => page.locator("#message").textContent();
@@ -93,7 +93,7 @@ describe("the page of the inference service", () => {
   it("says so when there is no camera that it may use", async () => {
     const other = await openBrowser();
     try {
-      const without = await other.newPage();
+      const without = await openPage(other);
       await without.goto(service.url);
       await without.locator("#camera").click();
       await without.waitForSelector("#message.bad");

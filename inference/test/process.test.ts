@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readServiceSettings } from "../src/settings.ts";
-import { manifestOf, photo, postPictures, someOnnx, writeModel } from "./running-service.ts";
+import { patientMs, waitFor } from "../../test/patience.ts";
+import { manifestOf, photo, postPictures, someOnnx, workersOf, writeModel } from "./running-service.ts";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
@@ -44,26 +45,31 @@ describe("the inference service's process", () => {
   }
 
   const ready = async (url: string) => {
-    for (let i = 0; i < 200; i++) {
-      if ((await fetch(`${url}/readyz`)).ok) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    assert.fail("it did not become ready");
+    await waitFor(async () => (await fetch(`${url}/readyz`)).ok, { what: "the service to be ready" });
   };
 
   it("answers all it has taken when it is told to stop, takes nothing new, and ends with 0", async () => {
-    const { url, ended } = await start({ INFERENCE_DRAIN_GRACE_MS: "300" });
+    // Long enough to be seen: nothing else ends it.
+    const { url, ended } = await start({ INFERENCE_DRAIN_GRACE_MS: "2000", INFERENCE_DRAIN_MS: String(Math.min(patientMs(25_000), 600_000)) });
     await ready(url);
     const picture = await photo();
+    // A worker that stands still keeps all of them: two are being computed, the others wait.
+    const [worker] = workersOf(child!.pid!);
+    process.kill(worker!, "SIGSTOP");
     const answers = Array.from({ length: 40 }, () => postPictures(url, [picture]).then(({ status }) => status));
-    // Some are being computed, some wait.
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    const waiting = async () => /^airloom_inference_waiting (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
+    await waitFor(async () => (await waiting()) === "38", { what: "all 40 requests to be taken" });
     child!.kill("SIGTERM");
-    await new Promise((resolve) => setTimeout(resolve, 100));
     // A balancer that asks is told to send nothing more.
-    const status = await fetch(`${url}/readyz`);
-    assert.equal(status.status, 503);
-    assert.match(await status.text(), /stopping/);
+    const said = await waitFor(
+      async () => {
+        const response = await fetch(`${url}/readyz`);
+        return response.status === 503 && response.text();
+      },
+      { what: "the service to say that it is not ready", everyMs: 20 },
+    );
+    assert.match(said, /stopping/);
+    process.kill(worker!, "SIGCONT");
     assert.deepEqual([...new Set(await Promise.all(answers))], [200]);
     assert.equal(await ended, 0);
     await assert.rejects(fetch(`${url}/healthz`));
@@ -78,9 +84,8 @@ describe("the inference service's process", () => {
         .split("\n")
         .find((each) => each.includes('"mine"'));
     // It is written when the connection is done with, which may be after the answer.
-    for (let i = 0; i < 100 && !find(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
-    const line = find();
-    const { requestId, method, path: place, status, ms, whole } = JSON.parse(line!) as Record<string, unknown>;
+    const line = await waitFor(find, { what: "the request's line in the log" });
+    const { requestId, method, path: place, status, ms, whole } = JSON.parse(line) as Record<string, unknown>;
     assert.deepEqual({ requestId, method, place, status, whole }, { requestId: "mine", method: "POST", place: "/predict", status: 200, whole: true });
     assert.equal(typeof ms, "number");
   }).timeout(60_000);

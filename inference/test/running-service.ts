@@ -14,12 +14,28 @@ import { answerClientErrors } from "../src/http/client-errors.ts";
 import { serviceMetrics, type ServiceMetrics } from "../src/http/metrics.ts";
 import type { Manifest } from "../src/model/manifest.ts";
 import { ModelHost } from "../src/model/model-host.ts";
+import { patientMs } from "../../test/patience.ts";
+import { descendantsOf } from "../../test/processes.ts";
 
 export const labels = ["circle", "square", "triangle"];
 export const side = 64;
 export const silent = pino({ level: "silent" });
 
-export const poolOptions: PoolOptions = { workers: 1, threads: 1, maxWaiting: 64, maxBatch: 1, batching: "auto", batchDelayMs: 0, deadlineMs: 30_000 };
+export const poolOptions: PoolOptions = {
+  workers: 1,
+  threads: 1,
+  maxWaiting: 64,
+  maxBatch: 1,
+  batching: "auto",
+  batchDelayMs: 0,
+  deadlineMs: patientMs(30_000),
+};
+
+/** The model workers below a process. */
+export const workersOf = (pid: number) =>
+  descendantsOf([pid])
+    .filter(({ args, zombie }) => !zombie && args.some((arg) => arg.endsWith("engine/worker.ts")))
+    .map((worker) => worker.pid);
 
 const config = { size: "n", classes: 3 } as const;
 const layout = layoutOf(config);

@@ -1,36 +1,37 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import * as tf from "@tensorflow/tfjs-node";
 import type { TaskContext } from "airloom";
 import sharp from "sharp";
+import { patientMs, waitFor } from "../../test/patience.ts";
 import { failure } from "../train/failure.ts";
 import { trainModel } from "../train/task.ts";
 
 const mlflow = fileURLToPath(new URL("../../.venv/bin/mlflow", import.meta.url));
 
-async function freePort(): Promise<number> {
-  const server = createServer();
+/** A server whose connections break, as if nothing listened: it keeps the port until MLflow takes it. */
+async function holdPort(): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  return server;
 }
 
 describe("the training task", () => {
   let root: string;
+  let holder: Server;
   let port: number;
   let server: ChildProcess | undefined;
   const lines: string[] = [];
   const outer = { ...process.env };
   before(async () => {
     root = await mkdtemp(path.join(tmpdir(), "train-task-"));
-    port = await freePort();
+    holder = await holdPort();
+    ({ port } = holder.address() as AddressInfo);
     Object.assign(process.env, {
       STORAGE_DIR: path.join(root, "storage"),
       INCOMING_DIR: path.join(root, "incoming"),
@@ -53,6 +54,7 @@ describe("the training task", () => {
     await writeFile(path.join(data, "data.json"), JSON.stringify(file));
   });
   after(async () => {
+    holder.close();
     // The server has workers of its own.
     if (server?.pid) process.kill(-server.pid, "SIGKILL");
     for (const name of ["STORAGE_DIR", "INCOMING_DIR", "MODEL_DIR", "MLFLOW_TRACKING_URI", "AIRLOOM_MLFLOW_PATIENCE_S"])
@@ -95,6 +97,7 @@ describe("the training task", () => {
     const best = path.join(folder, runFolder!, "best.onnx");
     const made = (await stat(best)).mtimeMs;
 
+    await new Promise((resolve) => holder.close(resolve));
     const store = ["--backend-store-uri", `sqlite:///${root}/mlflow.db`, "--artifacts-destination", path.join(root, "artifacts")];
     server = spawn(mlflow, ["server", "--host", "127.0.0.1", "--port", String(port), "--workers", "1", ...store], {
       stdio: "ignore",
@@ -106,8 +109,9 @@ describe("the training task", () => {
         ({ ok }) => ok,
         () => false,
       );
-    while (!(await up())) await new Promise((resolve) => setTimeout(resolve, 250));
-    process.env["AIRLOOM_MLFLOW_PATIENCE_S"] = "60";
+    const ended = () => server!.exitCode !== null && assert.fail(`MLflow ended with ${server!.exitCode}`);
+    await waitFor(async () => ended() || up(), { what: "MLflow to be up", quietMs: 60_000, everyMs: 250 });
+    process.env["AIRLOOM_MLFLOW_PATIENCE_S"] = String(patientMs(60_000) / 1000);
     lines.length = 0;
     const trained = (await trainModel.handler(given as never, context(2))) as { runId: string; epochs: number };
     assert.equal((await stat(best)).mtimeMs, made, "the model was made again");

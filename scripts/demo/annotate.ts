@@ -3,8 +3,8 @@ import { CvatClient } from "../../dataset-platform/src/cvat/client.ts";
 import type { StackSettings } from "../stack/settings.ts";
 import type { DrawnPicture } from "./draw.ts";
 
-/** How long the pipeline may take until its task is there. */
-const patienceMs = 300_000;
+/** How long the pipeline may take until its task is there, unless told otherwise. */
+const usualPatienceMs = 300_000;
 
 interface AnnotateOptions {
   readonly settings: StackSettings;
@@ -12,11 +12,13 @@ interface AnnotateOptions {
   readonly runId: string;
   /** What is on each picture, by its SHA-256. */
   readonly truth: ReadonlyMap<string, DrawnPicture>;
+  /** How long the pipeline may take until its task is there. @default five minutes */
+  readonly patienceMs?: number;
 }
 
 /** Plays the annotator of a labeling run over CVAT's REST API: puts the known boxes and finishes the job. */
-export async function annotate({ settings, airflow, runId, truth }: AnnotateOptions): Promise<{ taskId: number; boxes: number }> {
-  const taskId = await waitForTask(airflow, runId);
+export async function annotate({ settings, airflow, runId, truth, patienceMs }: AnnotateOptions): Promise<{ taskId: number; boxes: number }> {
+  const taskId = await waitForTask(airflow, runId, patienceMs);
   const cvat = annotator(settings);
   const frames = await cvat.frames(taskId);
   const labels = new Map((await cvat.labelsOfTask(taskId)).map((label) => [label.name, label.id]));
@@ -42,7 +44,7 @@ export function annotator({ cvatUrl, env, ports }: StackSettings): CvatClient {
 }
 
 /** The CVAT task that a labeling run has made. */
-export async function waitForTask(airflow: AirflowClient, runId: string): Promise<number> {
+export async function waitForTask(airflow: AirflowClient, runId: string, patienceMs = usualPatienceMs): Promise<number> {
   const deadline = Date.now() + patienceMs;
   while (Date.now() < deadline) {
     const tasks = await airflow.taskInstances("labeling_pipeline", runId);

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { compileDags } from "../src/compiler/compile.ts";
 import { writeOutputs } from "../src/compiler/write.ts";
+import { patientAirflow } from "../../test/patient-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bin = (name: string) => path.join(root, ".venv/bin", name);
@@ -25,6 +26,7 @@ describe("what goes wrong while a task runs", () => {
     AIRFLOW_HOME: path.join(folder, ".home"),
     AIRFLOW__CORE__DAGS_FOLDER: folder,
     AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+    ...patientAirflow,
     AIRLOOM_NODE: process.execPath,
     ...more,
   });
@@ -67,7 +69,7 @@ describe("an error in the generated file", () => {
         folder,
         files.map((file) => (file.name === "resources.py" ? { ...file, text: file.text.replace("pool_slots=2", "pool_slots=-2") } : file)),
       );
-      const env = { AIRFLOW_HOME: path.join(folder, ".home"), AIRFLOW__CORE__DAGS_FOLDER: folder, AIRFLOW__CORE__LOAD_EXAMPLES: "False" };
+      const env = { AIRFLOW_HOME: path.join(folder, ".home"), AIRFLOW__CORE__DAGS_FOLDER: folder, AIRFLOW__CORE__LOAD_EXAMPLES: "False", ...patientAirflow };
       const { stdout } = await execa(bin("python"), [path.join(root, "sdk/test/read_dagbag.py"), folder], { env });
       const { errors } = JSON.parse(stdout.split("\n").at(-1)!) as { errors: Record<string, string> };
       assert.match(

@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { waitFor } from "../../test/patience.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const command = path.join(root, "sdk/bin/compile-dags.mjs");
@@ -49,8 +50,8 @@ describe("the compile-dags command", () => {
     let output = "";
     watcher.all.on("data", (chunk: Buffer) => (output += chunk.toString()));
     const until = async (pattern: RegExp) => {
-      for (let i = 0; i < 200 && !pattern.test(output); i++) await new Promise((resolve) => setTimeout(resolve, 100));
-      assert.match(output, pattern);
+      const ended = () => watcher.exitCode !== null && assert.fail(`the watcher ended: ${output}`);
+      await waitFor(() => pattern.test(output) || ended(), { what: `${pattern} in the watcher's output` });
       output = "";
     };
     const edit = async (from: string, to: string) => writeFile(source, (await readFile(source, "utf8")).replace(from, to));

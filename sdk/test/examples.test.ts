@@ -10,6 +10,7 @@ import type { Target } from "../src/compiler/target.ts";
 import { writeOutputs } from "../src/compiler/write.ts";
 import { describeProvider } from "../src/operators/describe.ts";
 import { emitOperators } from "../src/operators/emit-operators.ts";
+import { patientAirflow } from "../../test/patient-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const examples = path.join(root, "sdk/examples");
@@ -40,6 +41,7 @@ async function compare(python: string, folder: string, version: string, provider
   const env = {
     AIRFLOW_HOME: path.join(folder, ".home"),
     AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+    ...patientAirflow,
     AIRFLOW__CORE__DAGS_FOLDER: folder,
     PYTHONDONTWRITEBYTECODE: "1",
   };

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 import { compileDags } from "../src/compiler/compile.ts";
 import { writeOutputs } from "../src/compiler/write.ts";
+import { patientAirflow } from "../../test/patient-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bin = (name: string) => path.join(root, ".venv/bin", name);
@@ -34,6 +35,7 @@ describe("tasks in a real Airflow", () => {
       AIRFLOW_HOME: path.join(folder, ".home"),
       AIRFLOW__CORE__DAGS_FOLDER: folder,
       AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+      ...patientAirflow,
       AIRFLOW_VAR_PROBE_IN: "from Airflow",
       AIRFLOW_CONN_PROBE_CONN: JSON.stringify({ conn_type: "http", host: "h", login: "me", password: "s3cret-w0rd", extra: { a: 1 } }),
       AIRLOOM_NODE: process.execPath,

@@ -11,12 +11,11 @@ const flaky = task("flaky", { retries: 3, retryDelay: "1h", retryBackoff: true }
 // What happens to states and XComs is held to a real Airflow in test/conformance; here is what only the simulator has.
 describe("simulate", () => {
   it("waits by its own clock: three tries an hour and two hours apart take no time", async () => {
-    const started = Date.now();
     const run = await simulate(dag("d", { schedule: null }, () => void flaky({ works: 3 })));
     assert.equal(run.result("flaky"), 3);
     // By hand: 1 h after the first try, twice as long after the second.
     assert.equal(run.durationMs, 3 * 3600 * 1000);
-    assert.ok(Date.now() - started < 1000);
+    // Had they passed in earnest, the test's own limit would have come first.
   });
 
   it("moves the clock for sensors, and ends one that waits too long", async () => {

@@ -8,17 +8,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { compileDags } from "../src/compiler/compile.ts";
 import { writeOutputs } from "../src/compiler/write.ts";
+import { waitFor } from "../../test/patience.ts";
+import { isAlive } from "../../test/processes.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 describe("a task's Node process", () => {
   let folder: string;
@@ -74,7 +67,6 @@ describe("a task's Node process", () => {
     assert.ok(isAlive(grandchild));
     socket.destroy();
     await exited;
-    for (let i = 0; i < 50 && isAlive(grandchild); i++) await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.ok(!isAlive(grandchild));
+    await waitFor(() => !isAlive(grandchild), { what: "the end of what the task had started" });
   }).timeout(20_000);
 });

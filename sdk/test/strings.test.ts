@@ -6,6 +6,7 @@ import { execa } from "execa";
 import fc from "fast-check";
 import { compileDags } from "../src/compiler/compile.ts";
 import { writeOutputs } from "../src/compiler/write.ts";
+import { patientAirflow } from "../../test/patient-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bin = (name: string) => path.join(root, ".venv/bin", name);
@@ -68,6 +69,7 @@ export default dag<{ /** @default "" */ text: string }>("probe", { schedule: nul
         AIRFLOW_HOME: path.join(folder, "home"),
         AIRFLOW__CORE__DAGS_FOLDER: out,
         AIRFLOW__CORE__LOAD_EXAMPLES: "False",
+        ...patientAirflow,
         AIRLOOM_NODE: process.execPath,
       };
       await execa(bin("airflow"), ["db", "migrate"], { env });

@@ -31,6 +31,7 @@ import {
 import { ApprovalOperator, BashOperator, EmptyOperator, HITLOperator, TriggerDagRunOperator } from "airloom/operators/standard.ts";
 import type { HumanAnswer } from "airloom/airflow/client.ts";
 import { triggerRules, type TriggerRule } from "airloom/ir/ir.ts";
+import { patientMs } from "../patience.ts";
 
 /** What the simulator is told that Airflow's own operators give, by case and task. */
 export const stubs: Record<string, Record<string, Json | ((input: never) => Json)>> = {};
@@ -67,15 +68,16 @@ const flaky = task("flaky", { retries: 2 }, async (input: { works: number }, { r
   if (run.tryNumber < input.works) throw new Error(`try ${run.tryNumber}`);
   return run.tryNumber;
 });
-/** Counts its calls in a file of the run, since a sensor's process keeps nothing. */
+/** Counts its calls in a file of the run, since a sensor's process keeps nothing. The tests name the folder. */
 function look(key: string): number {
-  const file = path.join(tmpdir(), `airloom-conformance-${key.replaceAll(/\W/g, "_")}`);
+  const file = path.join(process.env["CONFORMANCE_LOOKS"] ?? tmpdir(), `airloom-conformance-${key.replaceAll(/\W/g, "_")}`);
   const before = existsSync(file) ? readFileSync(file, "utf8").length : 0;
   appendFileSync(file, ".");
   return before + 1;
 }
-// Shorter intervals race with the end of the process before: Airflow then takes the task for lost.
-const wait = sensor("wait", { pokeInterval: "4s", timeout: "60s" }, async (input: { looks: number }, { run }) => {
+// Shorter intervals race with the end of the process before: Airflow then takes the task for lost. On a quiet machine 4 s
+// are enough, on a busy one they are not. The other cases run meanwhile.
+const wait = sensor("wait", { pokeInterval: "30s", timeout: `${patientMs(60_000) / 1000}s` }, async (input: { looks: number }, { run }) => {
   const seen = look(`${run.runId}-${run.taskId}-${run.mapIndex}`);
   return seen < input.looks ? notYet(`look ${seen}`) : { looks: seen };
 });

@@ -1,11 +1,13 @@
-import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { AirflowClient } from "airloom/airflow/client.ts";
 import { airflowPrograms, sqliteUrl } from "../../scripts/stack/airflow.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
+import { onFreePorts } from "../free-port.ts";
+import { patientAirflow } from "../patient-airflow.ts";
+import { waitFor } from "../patience.ts";
 
 /** How one task instance ended, and what it pushed. */
 export interface InstanceRecord {
@@ -25,12 +27,15 @@ export interface RealAirflow {
    * @throws {Error} if one of Airflow's programs has ended
    */
   records(): Promise<Records>;
+  /** Whether the scheduler has heard of the end of a task's process. */
+  knowsEndOf(dagId: string, taskId: string): Promise<boolean>;
   stop(): Promise<void>;
 }
 
 const root = new URL("../../", import.meta.url).pathname;
 /** CONFORMANCE_VENV names another Airflow than the project's. */
 const venv = process.env["CONFORMANCE_VENV"] ?? ".venv";
+type AirflowProgram = (typeof airflowPrograms)[number];
 const bin = (name: string) => path.join(root, venv, "bin", name);
 
 /** Starts Airflow on a copy of a folder of compiled DAGs. */
@@ -38,10 +43,8 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
   const home = await mkdtemp(path.join(tmpdir(), "conformance-"));
   await mkdir(path.join(home, "dags"));
   for (const name of await readdir(dags)) await copyFile(path.join(dags, name), path.join(home, "dags", name));
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
   await writeFile(path.join(home, "passwords.json"), JSON.stringify({ admin: "admin" }), { mode: 0o600 });
-  const env: Record<string, string> = {
+  const fixed: Record<string, string> = {
     AIRFLOW_HOME: home,
     AIRFLOW__CORE__DAGS_FOLDER: path.join(home, "dags"),
     AIRFLOW__CORE__LOAD_EXAMPLES: "False",
@@ -51,13 +54,11 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: "False",
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS: "admin:admin",
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE: path.join(home, "passwords.json"),
-    AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `${url}/execution/`,
     AIRFLOW__API_AUTH__JWT_SECRET: "for one test alone, on loopback: 0123456789abcdef0123456789abcdef",
     AIRFLOW__API__HOST: "127.0.0.1",
-    AIRFLOW__API__PORT: String(port),
-    AIRFLOW__API__BASE_URL: url,
     AIRFLOW__API__WORKERS: "1",
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
+    ...patientAirflow,
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
     AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
@@ -72,24 +73,40 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     ...extra,
   };
   const database = path.join(home, "airflow.db");
-  await execa(bin("airflow"), ["db", "migrate"], { env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, "scheduler") }, extendEnv: false });
-  const supervisor = new Supervisor(root, path.join(home, "programs"));
+  const connection = (name: AirflowProgram) => ({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, name) });
+  await execa(bin("airflow"), ["db", "migrate"], { env: { ...fixed, ...connection("scheduler") }, extendEnv: false });
   let death: string | undefined;
-  supervisor.onDeath((message) => (death ??= message));
-  for (const name of airflowPrograms)
-    supervisor.start({ name, command: bin("airflow"), args: [name], env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, name) } });
-  const client = new AirflowClient({ url, user: "admin", password: "admin" });
-  for (const deadline = Date.now() + 120_000; ;) {
-    if (
-      await fetch(`${url}/api/v2/monitor/health`).then(
+  const { supervisor, url } = await onFreePorts(3, async ([port, workerLogs, triggererLogs]) => {
+    const url = `http://127.0.0.1:${port}`;
+    const env = {
+      ...fixed,
+      AIRFLOW__CORE__EXECUTION_API_SERVER_URL: `${url}/execution/`,
+      AIRFLOW__API__PORT: String(port),
+      AIRFLOW__API__BASE_URL: url,
+      // Else two ports of the machine, which another Airflow may have.
+      AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT: String(workerLogs),
+      AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT: String(triggererLogs),
+    };
+    const supervisor = new Supervisor(root, path.join(home, "programs"));
+    death = undefined;
+    supervisor.onDeath((message) => (death ??= message));
+    for (const name of airflowPrograms) supervisor.start({ name, command: bin("airflow"), args: [name], env: { ...env, ...connection(name) } });
+    const isUp = async () => {
+      if (death) throw new Error(death);
+      return fetch(`${url}/api/v2/monitor/health`).then(
         (answer) => answer.ok,
         () => false,
-      )
-    )
-      break;
-    if (Date.now() > deadline) throw new Error("Airflow did not come up within 120 s");
-    await new Promise((done) => setTimeout(done, 500));
-  }
+      );
+    };
+    try {
+      await waitFor(isUp, { what: "Airflow to be up", quietMs: 60_000, everyMs: 500 });
+    } catch (error) {
+      await supervisor.stop();
+      throw error;
+    }
+    return { supervisor, url };
+  });
+  const client = new AirflowClient({ url, user: "admin", password: "admin" });
   return {
     client,
     async records() {
@@ -97,21 +114,14 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
       const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), database]);
       return JSON.parse(stdout) as Records;
     },
+    async knowsEndOf(dagId, taskId) {
+      const log = await readFile(supervisor.logFile("scheduler"), "utf8");
+      return log.split("\n").some((line) => line.includes("Received executor event") && line.includes(`dag_id='${dagId}', task_id='${taskId}'`));
+    },
     async stop() {
       await supervisor.stop();
       if (process.env["KEEP_AIRFLOW"]) console.log(`kept ${home}`);
       else await rm(home, { recursive: true, force: true });
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,4 +1,5 @@
 import { execa } from "execa";
+import { waitFor } from "../patience.ts";
 import { type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
 
 const unzip =
@@ -16,11 +17,12 @@ export async function exportTask(settings: StackSettings, taskId: number, format
   const { rq_id } = (await (await call("POST", `/api/tasks/${taskId}/dataset/export?format=${encodeURIComponent(format)}&save_images=false`)).json()) as {
     rq_id: string;
   };
-  for (let i = 0; i < 100; i++) {
+  const isFinished = async () => {
     const { status } = (await (await call("GET", `/api/requests/${encodeURIComponent(rq_id)}`)).json()) as { status: string };
-    if (status === "finished") break;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    if (status === "failed") throw new Error(`the export of task ${taskId} failed`);
+    return status === "finished";
+  };
+  await waitFor(isFinished, { what: `the export of task ${taskId}` });
   const zip = Buffer.from(await (await call("GET", `/api/tasks/${taskId}/dataset/download?rq_id=${encodeURIComponent(rq_id)}`)).arrayBuffer());
   const { stdout } = await execa("python3", ["-c", unzip], { input: zip });
   return JSON.parse(stdout) as Record<string, string>;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
-import { openBrowser } from "./browser.ts";
+import { openBrowser, openPage } from "./browser.ts";
 
 /**
  * Labels a task as a person does: logs in, chooses a label by key, drags a box, deletes a second one, saves, finishes the
@@ -12,7 +12,7 @@ export async function drawBoxesInBrowser(settings: StackSettings, taskId: number
   await mkdir(screenshots, { recursive: true });
   const browser = await openBrowser();
   try {
-    const page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+    const page = await openPage(browser, { viewport: { width: 1200, height: 800 } });
     const problems: string[] = [];
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));

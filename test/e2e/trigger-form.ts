@@ -1,20 +1,20 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
-import { openBrowser } from "./browser.ts";
+import { openBrowser, openPage } from "./browser.ts";
 
 /** Opens a DAG's trigger form in Airflow's UI, takes a picture of it and returns its text. */
 export async function lookAtTriggerForm(settings: StackSettings, dag: string, screenshots: string): Promise<string> {
   await mkdir(screenshots, { recursive: true });
   const browser = await openBrowser();
   try {
-    const page = await browser.newPage({ viewport: { width: 1300, height: 1100 } });
+    const page = await openPage(browser, { viewport: { width: 1300, height: 1100 } });
     await page.goto(`${urlOf(settings, "airflow")}/dags/${dag}`);
-    await page.waitForSelector('input[name="username"]', { timeout: 30_000 });
+    await page.waitForSelector('input[name="username"]');
     await page.fill('input[name="username"]', settings.env["AIRFLOW_USER"] || "admin");
     await page.fill('input[name="password"]', settings.env["AIRFLOW_PASSWORD"] || "admin");
     await page.click('button[type="submit"]');
-    await page.waitForURL(new RegExp(`/dags/${dag}|/$`), { timeout: 30_000 });
+    await page.waitForURL(new RegExp(`/dags/${dag}|/$`));
     await page.goto(`${urlOf(settings, "airflow")}/dags/${dag}`);
     await page
       .getByRole("button", { name: /trigger/i })
@@ -25,8 +25,7 @@ export async function lookAtTriggerForm(settings: StackSettings, dag: string, sc
     await dialog
       .getByText(/batch_size|model_name/)
       .first()
-      .waitFor({ timeout: 15_000 })
-      .catch(() => undefined);
+      .waitFor();
     await page.screenshot({ path: path.join(screenshots, `trigger-${dag}.png`) });
     return (await dialog.textContent()) ?? "";
   } finally {

@@ -8,6 +8,8 @@ import { isFree, tryFindHolder } from "../../scripts/stack/ports.ts";
 import { readSettings } from "../../scripts/stack/settings.ts";
 import { chooseParts } from "../../scripts/stack/stack.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
+import { waitFor } from "../patience.ts";
+import { descendantsOf, isAlive } from "../processes.ts";
 
 describe("npm start", () => {
   let folder: string;
@@ -53,9 +55,10 @@ describe("npm start", () => {
     supervisor.start({ name: "parent", command: "sh", args: ["-c", "trap '' TERM; sleep 300 & wait; sleep 300"], env });
     supervisor.start({ name: "short", command: "sh", args: ["-c", "echo last words; exit 3"], env });
     assert.match(await death, /short ended \(exit code 3\).*last words/s);
+    // The shell and its sleep: nothing else of this process sleeps.
+    const asleep = () => descendantsOf([process.pid]).filter(({ args }) => args.join(" ") === "sleep 300" || args[2]?.startsWith("trap ''"));
+    const started = await waitFor(() => asleep().length === 2 && asleep(), { what: "the program and its child to be there" });
     await supervisor.stop();
-    const { execa } = await import("execa");
-    const { stdout } = await execa("ps", ["-eo", "args"]);
-    assert.ok(!stdout.split("\n").includes("sleep 300"));
+    await waitFor(() => !started.some(({ pid }) => isAlive(pid)), { what: "the end of the program and its child" });
   }).timeout(30_000);
 });

@@ -1,4 +1,5 @@
 import { Agent, request } from "node:http";
+import { patientMs } from "../../../test/patience.ts";
 import { type FuzzCase, fuzzCases, seedPictures } from "./cases.ts";
 
 /** What came of a run. */
@@ -16,7 +17,7 @@ interface Answer {
 }
 
 /** An answer that is late is a problem too. */
-const answerTimeoutMs = 60_000;
+const answerTimeoutMs = patientMs(60_000);
 
 function ask(url: string, agent: Agent, { path, headers, body }: FuzzCase): Promise<Answer> {
   return new Promise((resolve, reject) => {
@@ -29,7 +30,7 @@ function ask(url: string, agent: Agent, { path, headers, body }: FuzzCase): Prom
         response.once("end", () => resolve({ status: response.statusCode!, text: Buffer.concat(pieces).toString() }));
       },
     );
-    sent.once("timeout", () => sent.destroy(new Error("no answer within a minute")));
+    sent.once("timeout", () => sent.destroy(new Error(`no answer within ${answerTimeoutMs / 1000} s`)));
     sent.once("error", reject);
     sent.end(body);
   });

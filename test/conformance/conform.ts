@@ -4,13 +4,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Dag } from "airloom";
-import { AirflowApiError, type AirflowClient } from "airloom/airflow/client.ts";
+import { AirflowApiError } from "airloom/airflow/client.ts";
 import { openTypes, type Schema } from "airloom/compiler/types.ts";
 import { compileDags } from "airloom/compiler/compile.ts";
 import { writeOutputs } from "airloom/compiler/write.ts";
 import { nameOf, simulate } from "airloom/testing/simulate.ts";
+import { patientMs, waitFor } from "../patience.ts";
 import { answers, cases, stubs } from "./cases.ts";
-import { type InstanceRecord, type Records, startAirflow } from "./real-airflow.ts";
+import { type InstanceRecord, type RealAirflow, type Records, startAirflow } from "./real-airflow.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const only = process.env["CONFORMANCE_ONLY"]?.split(",");
@@ -43,28 +44,33 @@ async function compileCases(out: string, coordinator: boolean, pack: boolean): P
 
 /** SQLite may be busy with tasks for a moment. */
 async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (let left = 20; ; left--) {
+  let trouble: unknown;
+  const done = async (): Promise<{ readonly value: T } | undefined> => {
     try {
-      return await call();
+      return { value: await call() };
     } catch (error) {
-      if (left === 0) throw error;
-      await new Promise((done) => setTimeout(done, 500));
+      trouble = error;
+      return undefined;
     }
+  };
+  try {
+    return (await waitFor(done, { what: "Airflow to answer", quietMs: 10_000, everyMs: 500 })).value;
+  } catch (error) {
+    throw trouble ?? error;
   }
 }
 
-/** An answer that comes sooner races with the end of the process that asked: Airflow then takes the task for lost. */
-const beforeAnswerMs = 5000;
-
-/** Answers every task that has waited for a person for a while; `open` holds since when each has. */
-async function answerAll(client: AirflowClient, runs: ReadonlyMap<string, string>, open: Map<string, number | undefined>): Promise<void> {
-  for (const [key, since] of open) {
+/**
+ * Answers every task of `open` that waits for a person. An answer races with the end of the process that asked, and Airflow
+ * then takes the task for lost: it comes when the scheduler knows of that end.
+ */
+async function answerAll({ client, knowsEndOf }: RealAirflow, runs: ReadonlyMap<string, string>, open: Set<string>): Promise<void> {
+  for (const key of open) {
     const [name, taskId] = key.split("/") as [string, string];
     try {
       const tasks = await client.taskInstances(name, runs.get(name)!);
       if (!tasks.some((task) => task.task_id === taskId && ["awaiting_input", "deferred"].includes(task.state ?? ""))) continue;
-      if (since === undefined) open.set(key, Date.now());
-      if (since === undefined || Date.now() - since < beforeAnswerMs) continue;
+      if (!(await knowsEndOf(name, taskId))) continue;
       await client.answer(name, runs.get(name)!, taskId, answers[name]![taskId]!);
       open.delete(key);
     } catch (error) {
@@ -79,19 +85,23 @@ async function runForReal(coordinator: boolean, pack: boolean, settings: Readonl
   await compileCases(out, coordinator, pack);
   const airflow = await startAirflow(out, { ...env, ...settings });
   try {
-    await patiently(() => airflow.client.waitForDags(names));
+    await patiently(() => airflow.client.waitForDags(names, patientMs(120_000)));
     assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
     const runs = new Map<string, string>();
-    for (const name of names) runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
-    const open = new Map(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => [`${name}/${taskId}`, undefined as number | undefined])));
-    for (const deadline = Date.now() + 1_200_000; ;) {
+    // Sensors wait between their looks: what begins with them is done with the others.
+    const isSensor = (name: string) => Number(name.startsWith("sensor_"));
+    for (const name of names.toSorted((a, b) => isSensor(b) - isSensor(a)))
+      runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
+    const open = new Set(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => `${name}/${taskId}`)));
+    let running: readonly string[] = names;
+    const ended = async (): Promise<Records | undefined> => {
       const records = await airflow.records();
-      if (names.every((name) => ["success", "failed"].includes(records[name]?.state ?? ""))) return records;
-      if (Date.now() > deadline)
-        throw new Error(`not ended: ${names.filter((name) => !["success", "failed"].includes(records[name]?.state ?? "")).join(", ")}`);
-      await answerAll(airflow.client, runs, open);
-      await new Promise((done) => setTimeout(done, 2000));
-    }
+      running = names.filter((name) => !["success", "failed"].includes(records[name]?.state ?? ""));
+      if (running.length === 0) return records;
+      await answerAll(airflow, runs, open);
+      return undefined;
+    };
+    return await waitFor(ended, { what: () => `the end of ${running.join(", ")}`, quietMs: 400_000, everyMs: 2000 });
   } finally {
     await airflow.stop();
     await rm(out, { recursive: true, force: true });
@@ -147,32 +157,29 @@ const comparable = ({ state, instances }: Records[string]) => ({
   ),
 });
 
-function conform(title: string, coordinator: boolean, settings: Readonly<Record<string, string>>, pack = false): void {
+/** Declares a suite that runs every case in the simulator and in a real Airflow, and compares them. */
+export function conform(title: string, coordinator: boolean, settings: Readonly<Record<string, string>>, pack = false): void {
   describe(`${names.length} DAGs in the simulator and in a real Airflow, ${title}`, () => {
     let real: Records;
+    let looks: string;
     before(async function () {
-      this.timeout(1_500_000);
+      this.timeout(600_000);
+      looks = await mkdtemp(path.join(tmpdir(), "conformance-looks-"));
+      process.env["CONFORMANCE_LOOKS"] = looks;
       await mkdir(path.join(root, ".airloom"), { recursive: true });
-      // CONFORMANCE_REPLAY=1 compares with what Airflow did the last time.
+      // CONFORMANCE_KEEP=1 keeps what Airflow did, and CONFORMANCE_REPLAY=1 compares with what was kept.
       const saved = path.join(root, `.airloom/conformance-${pack ? "pack" : coordinator ? "coordinator" : "spawn"}.json`);
       if (process.env["CONFORMANCE_REPLAY"]) real = JSON.parse(await readFile(saved, "utf8")) as Records;
       else {
-        real = await runForReal(coordinator, pack, settings);
-        await writeFile(saved, JSON.stringify(real));
+        real = await runForReal(coordinator, pack, { ...settings, CONFORMANCE_LOOKS: looks });
+        if (process.env["CONFORMANCE_KEEP"]) await writeFile(saved, JSON.stringify(real));
       }
     });
+    after(() => rm(looks, { recursive: true, force: true }));
     for (const name of names)
       it(name, async () => {
         assert.ok(real[name], `Airflow has no run of ${name}`);
         assert.deepEqual(comparable(await runSimulated(name)), comparable(real[name]));
       }).timeout(20_000);
   });
-}
-
-const queue = { AIRFLOW__SDK__QUEUE_TO_COORDINATOR: JSON.stringify({ "airloom-node": "airloom" }) };
-const coordinators = (classpath: string) => ({ AIRFLOW__SDK__COORDINATORS: JSON.stringify({ airloom: { classpath } }), ...queue });
-if (process.env["CONFORMANCE_VENV"]) conform("through its own NodeCoordinator", true, coordinators("airflow.sdk.coordinators.node.NodeCoordinator"), true);
-else {
-  conform("with the spawning operator", false, {});
-  conform("with the tasks that can through the coordinator", true, coordinators("airloom_coordinator.NodeCoordinator"));
 }

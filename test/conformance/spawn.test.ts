@@ -1,0 +1,3 @@
+import { conform } from "./conform.ts";
+
+conform("with the spawning operator", false, {});
