@@ -41,18 +41,6 @@ async function compileCases(out: string, coordinator: boolean, pack: boolean): P
   }
 }
 
-/** SQLite may be busy with tasks for a moment. */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (let left = 20; ; left--) {
-    try {
-      return await call();
-    } catch (error) {
-      if (left === 0) throw error;
-      await new Promise((done) => setTimeout(done, 500));
-    }
-  }
-}
-
 /** An answer that comes sooner races with the end of the process that asked: Airflow then takes the task for lost. */
 const beforeAnswerMs = 5000;
 
@@ -79,10 +67,10 @@ async function runForReal(coordinator: boolean, pack: boolean, settings: Readonl
   await compileCases(out, coordinator, pack);
   const airflow = await startAirflow(out, { ...env, ...settings });
   try {
-    await patiently(() => airflow.client.waitForDags(names));
-    assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
+    await airflow.client.waitForDags(names);
+    assert.deepEqual(await airflow.client.importErrors(), []);
     const runs = new Map<string, string>();
-    for (const name of names) runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
+    for (const name of names) runs.set(name, (await airflow.client.trigger(name, {})).dag_run_id);
     const open = new Map(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => [`${name}/${taskId}`, undefined as number | undefined])));
     for (const deadline = Date.now() + 1_200_000; ;) {
       const records = await airflow.records();

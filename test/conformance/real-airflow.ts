@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { AirflowClient } from "airloom/airflow/client.ts";
-import { airflowPrograms, sqliteUrl } from "../../scripts/stack/airflow.ts";
+import { airflowPrograms } from "../../scripts/stack/airflow.ts";
+import { asyncSqlAlchemyUrl, sqlAlchemyUrl } from "../../scripts/stack/database-url.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
+import { newDatabase } from "../database.ts";
 
 /** How one task instance ended, and what it pushed. */
 export interface InstanceRecord {
@@ -40,6 +42,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
   for (const name of await readdir(dags)) await copyFile(path.join(dags, name), path.join(home, "dags", name));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
+  const database = await newDatabase();
   await writeFile(path.join(home, "passwords.json"), JSON.stringify({ admin: "admin" }), { mode: 0o600 });
   const env: Record<string, string> = {
     AIRFLOW_HOME: home,
@@ -61,6 +64,8 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
     AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqlAlchemyUrl(database.url),
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC: asyncSqlAlchemyUrl(database.url),
     AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(home, "logs"),
     AIRFLOW__METRICS__STATSD_ON: "False",
     AIRLOOM_NODE: process.execPath,
@@ -71,13 +76,11 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     HOME: home,
     ...extra,
   };
-  const database = path.join(home, "airflow.db");
-  await execa(bin("airflow"), ["db", "migrate"], { env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, "scheduler") }, extendEnv: false });
+  await execa(bin("airflow"), ["db", "migrate"], { env, extendEnv: false });
   const supervisor = new Supervisor(root, path.join(home, "programs"));
   let death: string | undefined;
   supervisor.onDeath((message) => (death ??= message));
-  for (const name of airflowPrograms)
-    supervisor.start({ name, command: bin("airflow"), args: [name], env: { ...env, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, name) } });
+  for (const name of airflowPrograms) supervisor.start({ name, command: bin("airflow"), args: [name], env });
   const client = new AirflowClient({ url, user: "admin", password: "admin" });
   for (const deadline = Date.now() + 120_000; ;) {
     if (
@@ -94,11 +97,12 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     client,
     async records() {
       if (death) throw new Error(death);
-      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), database]);
+      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py")], { env: { DATABASE_URL: database.url } });
       return JSON.parse(stdout) as Records;
     },
     async stop() {
       await supervisor.stop();
+      await database.drop();
       if (process.env["KEEP_AIRFLOW"]) console.log(`kept ${home}`);
       else await rm(home, { recursive: true, force: true });
     },

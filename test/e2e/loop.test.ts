@@ -52,7 +52,7 @@ describe("the whole loop", () => {
     root = await mkdtemp(path.join(tmpdir(), "airloom-e2e-"));
     const folders = { AIRLOOM_HOME: "home", STORAGE_DIR: "storage", INCOMING_DIR: "incoming", MODEL_DIR: "model" };
     const ports = Object.fromEntries(
-      await Promise.all(["AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_PORT"].map(async (name) => [name, await freePort()])),
+      await Promise.all(["POSTGRES_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_PORT"].map(async (name) => [name, await freePort()])),
     );
     settings = readSettings({
       ...Object.fromEntries(Object.entries(folders).map(([name, folder]) => [name, path.join(root, folder)])),
@@ -62,7 +62,7 @@ describe("the whole loop", () => {
       DVC_REMOTE_URL: "",
     });
     await mkdir(settings.incoming, { recursive: true });
-    stack = await startStack(settings, ["labeler", "mlflow", "inference", "airflow"], () => undefined);
+    stack = await startStack(settings, ["postgres", "labeler", "mlflow", "inference", "airflow"], () => undefined);
     airflow = new AirflowClient({
       url: urlOf(settings, "airflow"),
       user: settings.env["AIRFLOW_USER"] || "admin",
