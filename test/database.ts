@@ -31,7 +31,7 @@ rm -rf "$FOLDER"
 `;
 
 /** Starts an empty PostgreSQL in a temporary folder, on a free port of loopback; what it holds is not safe from a power cut. */
-export async function startTestPostgres(): Promise<TestPostgres> {
+export async function startTestPostgres(password = randomBytes(12).toString("base64url")): Promise<TestPostgres> {
   const folder = mkdtempSync(path.join(tmpdir(), "airloom-postgres-"));
   // The server's own user has to get in; what matters beneath is closed.
   chmodSync(folder, 0o711);
@@ -39,7 +39,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
     host: "127.0.0.1",
     port: await freePort(),
     user: "airloom",
-    password: randomBytes(12).toString("base64url"),
+    password,
     first: "postgres",
     sslmode: undefined,
   };
@@ -93,7 +93,7 @@ export async function newDatabase(): Promise<{ readonly url: string; readonly na
   };
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);

@@ -102,7 +102,8 @@ async function makeData(bin: string, caller: Caller, { data, user, password }: C
   const parent = path.dirname(data);
   mkdirSync(parent, { recursive: true });
   const prefix = `${path.basename(data)}.new-`;
-  for (const name of readdirSync(parent)) if (name.startsWith(prefix)) rmSync(path.join(parent, name), { recursive: true, force: true });
+  // initdb may outlive the start that was killed for a moment, and write what is being removed.
+  for (const name of readdirSync(parent)) if (name.startsWith(prefix)) rmSync(path.join(parent, name), { recursive: true, force: true, maxRetries: 20 });
   const work = mkdtempSync(path.join(parent, prefix));
   try {
     const [made, secret] = [path.join(work, "data"), path.join(work, "password")];
@@ -119,7 +120,7 @@ async function makeData(bin: string, caller: Caller, { data, user, password }: C
     fsyncSync(folder);
     closeSync(folder);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    rmSync(work, { recursive: true, force: true, maxRetries: 20 });
   }
 }
 
