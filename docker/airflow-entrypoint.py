@@ -23,7 +23,10 @@ elif cvat:
 else:
     connection.update(login=env.get("LABELER_USER") or "admin", password=env["LABELER_PASSWORD"])
 env["AIRFLOW_CONN_CVAT_DEFAULT"] = json.dumps(connection)
-env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"postgresql+psycopg2://airflow:{env['POSTGRES_PASSWORD']}@postgres:5432/airflow"
+# Where the tasks find the registry.
+env["AIRFLOW_CONN_AIRLOOM_REGISTRY"] = json.dumps(
+    {"conn_type": "postgres", "host": "postgres", "port": 5432, "login": "airloom", "password": env["PGPASSWORD"], "schema": "airloom"}
+)
 
 user = env.get("AIRFLOW_USER") or "admin"
 env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{user}:admin"

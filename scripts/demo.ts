@@ -6,8 +6,8 @@ import { AirflowClient, type TaskInstance } from "../sdk/src/airflow/client.ts";
 import { annotate } from "./demo/annotate.ts";
 import { drawDetections } from "./demo/draw-detections.ts";
 import { type DrawnPicture, drawPicture, shapeLabels } from "./demo/draw.ts";
-import { type PartName, partNames, readSettings, urlOf } from "./stack/settings.ts";
-import { isHealthy, type Stack, startStack } from "./stack/stack.ts";
+import { type PartName, readSettings, urlOf } from "./stack/settings.ts";
+import { chooseParts, isHealthy, type Stack, startStack } from "./stack/stack.ts";
 
 const pictures = Number(process.env["DEMO_PICTURES"] ?? 120);
 const epochs = Number(process.env["DEMO_EPOCHS"] ?? 30);
@@ -122,7 +122,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
   });
 try {
   const down: PartName[] = [];
-  for (const part of partNames) if (!(part === "labeler" && settings.cvatUrl) && !(await isHealthy(part, settings))) down.push(part);
+  for (const part of chooseParts(undefined, settings)) if (!(await isHealthy(part, settings))) down.push(part);
   if (down.length > 0) {
     console.log(`Starting ${down.join(", ")} for the time of the demo (\`npm start\` keeps them up)`);
     starting = true;

@@ -1,4 +1,4 @@
-// Renews scripts/python/*.lock from the .in files beside them: node scripts/lock-python.mjs
+// Renews scripts/python/*.lock from the .in files beside them: node scripts/lock-python.mjs [requirements requirements-mlflow …]
 import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,9 @@ const locks = {
   tensorflow: ["--no-deps", "--python-version", "3.11"],
   "tensorflow-cuda": ["--no-deps", "--python-version", "3.11"],
 };
+const asked = process.argv.slice(2);
 for (const [name, args] of Object.entries(locks)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
   execFileSync(uv, [...common, ...args, `${name}.in`, "-o", `${name}.lock`], { cwd: folder, stdio: "inherit" });
   console.log(path.join(folder, `${name}.lock`));
 }

@@ -1,11 +1,14 @@
 // Brings up the whole system on this machine: `npm start`, or `npm start -- --only airflow,mlflow`.
 import { Command } from "commander";
 import { readSettings } from "./stack/settings.ts";
-import { chooseParts, startStack, welcome } from "./stack/stack.ts";
+import { chooseParts, isHealthy, startStack, welcome } from "./stack/stack.ts";
 
 async function main(only: string | undefined): Promise<void> {
   const settings = readSettings();
-  const parts = chooseParts(only, settings);
+  let parts = chooseParts(only, settings);
+  // A second `npm start -- --only …` shares the PostgreSQL of the first.
+  const shares = only && !only.includes("postgres") && parts.includes("postgres") && (await isHealthy("postgres", settings));
+  if (shares) parts = parts.filter((part) => part !== "postgres");
   console.log(`Starting ${parts.join(", ")}`);
   let interrupted = false;
   const early = () => {
@@ -34,7 +37,7 @@ async function main(only: string | undefined): Promise<void> {
 }
 
 await new Command("npm start --")
-  .option("--only <parts>", "only these, separated by commas: labeler, mlflow, inference, airflow")
+  .option("--only <parts>", "only these, separated by commas: postgres, labeler, mlflow, inference, airflow")
   .action(({ only }: { only?: string }) => main(only))
   .parseAsync()
   .catch((error: unknown) => {

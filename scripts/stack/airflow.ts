@@ -1,23 +1,16 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { execa, ExecaError } from "execa";
+import { asyncSqlAlchemyUrl, sqlAlchemyUrl } from "./database-url.ts";
+import { withConnection } from "./databases.ts";
 import type { StackSettings } from "./settings.ts";
 
 /** The four programs that Airflow is. */
 export const airflowPrograms = ["api-server", "scheduler", "dag-processor", "triggerer"] as const;
-type AirflowProgram = (typeof airflowPrograms)[number];
 
 /** The folder of Airflow's own state. */
 const airflowHome = ({ home }: StackSettings) => path.join(home, "airflow");
-
-/**
- * Airflow's connection string of a SQLite file, whose programs wait for each other's writes. Its API server can also wait
- * for itself: it records requests in its event loop, and the transaction that this waits for may need the loop to end. Only
- * giving up ends that, and the request fails; the others have to wait longer, for the scheduler dies of it.
- */
-export function sqliteUrl(file: string, program: AirflowProgram): string {
-  return `sqlite:///${file}?timeout=${program === "api-server" ? 5 : 120}`;
-}
 
 /** An Airflow connection as the JSON that an AIRFLOW_CONN_ variable takes. */
 function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
@@ -36,11 +29,15 @@ function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
   );
 }
 
-/** The environment of an Airflow program, and so of the tasks that it starts: Airflow's settings, and where the tasks find things. */
-export function airflowEnvironment(settings: StackSettings, program: AirflowProgram): Record<string, string> {
+/** Where the tasks find the registry, as an Airflow connection. */
+function registryConnection({ database: { host, port, user, password, sslmode } }: StackSettings): string {
+  return JSON.stringify({ conn_type: "postgres", host, port, login: user, password, schema: "airloom", ...(sslmode ? { extra: { sslmode } } : {}) });
+}
+
+/** The environment of Airflow's programs, and so of the tasks that it starts: Airflow's settings, and where the tasks find things. */
+export function airflowEnvironment(settings: StackSettings): Record<string, string> {
   const { env, home, host, ports, root } = settings;
   const url = `http://127.0.0.1:${ports.airflow}`;
-  const database = settings.databaseUrl?.replace(/^postgres(ql)?(\+\w+)?:/, "postgresql+psycopg2:");
   const secret = (name: string) => {
     const value = env[name];
     if (!value) throw new Error(`${name} is not in .env: run \`npm start\`, which adds it`);
@@ -63,7 +60,8 @@ export function airflowEnvironment(settings: StackSettings, program: AirflowProg
     AIRFLOW__API__PORT: String(ports.airflow),
     AIRFLOW__API__BASE_URL: `http://localhost:${ports.airflow}`,
     AIRFLOW__API__WORKERS: "1",
-    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: database ?? sqliteUrl(path.join(airflowHome(settings), "airflow.db"), program),
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqlAlchemyUrl(settings.databaseUrls.airflow),
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC: asyncSqlAlchemyUrl(settings.databaseUrls.airflow),
     // With the default of 5 s the supervisor often sleeps that long after a task has ended.
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL: "1",
     // A task whose worker is gone, after a restart say, is given up after two minutes, not five.
@@ -73,6 +71,7 @@ export function airflowEnvironment(settings: StackSettings, program: AirflowProg
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "15",
     AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(airflowHome(settings), "logs"),
     AIRFLOW_CONN_CVAT_DEFAULT: cvatConnection(settings),
+    AIRFLOW_CONN_AIRLOOM_REGISTRY: registryConnection(settings),
     STORAGE_DIR: settings.storage,
     INCOMING_DIR: settings.incoming,
     MODEL_DIR: settings.model,
@@ -86,15 +85,35 @@ export function airflowEnvironment(settings: StackSettings, program: AirflowProg
   };
 }
 
-/** Writes Airflow's log-in and brings its database up to date. */
-export async function prepareAirflow(settings: StackSettings): Promise<void> {
+/** The version of the schema that Airflow's database has; undefined where it is empty. */
+async function revisionOf(url: string): Promise<string | undefined> {
+  return withConnection(url, async (client) => {
+    const { rows } = await client.query<{ there: boolean }>("select to_regclass('alembic_version') is not null as there");
+    if (!rows[0]?.there) return undefined;
+    return (await client.query<{ version_num: string }>("select version_num from alembic_version")).rows[0]?.version_num;
+  });
+}
+
+/** Writes Airflow's log-in and brings its database up to date, if this very Airflow has not found that it is: asking it takes seconds. */
+export async function prepareAirflow(settings: StackSettings, say: (line: string) => void): Promise<void> {
   mkdirSync(airflowHome(settings), { recursive: true });
   const { env } = settings;
   const passwords = { [env["AIRFLOW_USER"] || "admin"]: env["AIRFLOW_PASSWORD"] || "admin" };
   writeFileSync(path.join(airflowHome(settings), "passwords.json"), JSON.stringify(passwords), { mode: 0o600 });
+  const url = settings.databaseUrls.airflow;
+  const stamp = path.join(airflowHome(settings), "migrated.json");
+  const packages = createHash("sha256")
+    .update(readFileSync(path.join(settings.root, "scripts/python/requirements.lock")))
+    .digest("hex");
+  const stampFor = (revision: string | undefined) => JSON.stringify({ packages, revision });
+  const before = await revisionOf(url);
+  if (before && existsSync(stamp) && readFileSync(stamp, "utf8") === stampFor(before)) return;
+  const former = path.join(airflowHome(settings), "airflow.db");
+  if (!before && existsSync(former))
+    say(`  ! Airflow begins a new history in PostgreSQL; the old one stays in ${path.relative(settings.root, former)}, which nothing uses any more`);
   try {
     await execa(path.join(settings.root, ".venv/bin/airflow"), ["db", "migrate"], {
-      env: airflowEnvironment(settings, "scheduler"),
+      env: airflowEnvironment(settings),
       extendEnv: false,
       all: true,
     });
@@ -102,4 +121,5 @@ export async function prepareAirflow(settings: StackSettings): Promise<void> {
     const said = cause instanceof ExecaError ? String(cause.all).slice(-1500) : String(cause);
     throw new Error(`Airflow could not prepare its database:\n${said}`, { cause });
   }
+  writeFileSync(stamp, stampFor(await revisionOf(url)));
 }

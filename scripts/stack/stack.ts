@@ -2,7 +2,10 @@ import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { serviceAllocation } from "../../inference/src/allocation.ts";
 import { airflowEnvironment, airflowPrograms, prepareAirflow } from "./airflow.ts";
+import { answers, ensureDatabases } from "./databases.ts";
+import { mlflowProgram, takeOverMlflow } from "./mlflow.ts";
 import { isFree, tryFindHolder } from "./ports.ts";
+import { preparePostgres } from "./postgres.ts";
 import { type PartName, partNames, type StackSettings, urlOf } from "./settings.ts";
 import { type Program, Supervisor } from "./supervisor.ts";
 
@@ -12,11 +15,21 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-/** The parts to start: those that were asked for, without the labeler where a CVAT takes its place. */
+const onPostgres: readonly PartName[] = ["mlflow", "airflow"];
+
+/**
+ * The parts to start: those that were asked for and PostgreSQL where one of them needs it, without the labeler where a CVAT
+ * takes its place, and without PostgreSQL where DATABASE_URL names another.
+ */
 export function chooseParts(only: string | undefined, settings: StackSettings): PartName[] {
-  const asked = only?.split(",").map((name) => name.trim()) ?? [...partNames];
+  const asked = new Set(only?.split(",").map((name) => name.trim()) ?? partNames);
   for (const name of asked) if (!partNames.includes(name as PartName)) throw new Error(`--only knows ${partNames.join(", ")}, and not "${name}"`);
-  return partNames.filter((name) => asked.includes(name) && !(name === "labeler" && settings.cvatUrl));
+  if (onPostgres.some((name) => asked.has(name))) asked.add("postgres");
+  if (settings.cvatUrl) asked.delete("labeler");
+  if (settings.databaseIsForeign) asked.delete("postgres");
+  const parts = partNames.filter((name) => asked.has(name));
+  if (parts.length === 0) throw new Error(`there is nothing to start: .env names another ${only}`);
+  return parts;
 }
 
 /** Starts parts and waits until all are healthy. `say` is told of each step; where one fails, all are stopped. */
@@ -32,19 +45,25 @@ export async function startStack(
   let died: string | undefined;
   supervisor.onDeath((message) => (died = message));
   const stack: Stack = { supervisor, stop: () => supervisor.stop() };
+  const start = async (part: PartName) => {
+    const started = Date.now();
+    if (part === "airflow") await prepareAirflow(settings, say);
+    if (part === "mlflow") await takeOverMlflow(settings, say);
+    for (const program of await programsOf(part, settings)) {
+      supervisor.start(program);
+      say(`  … ${program.name}: log in ${path.relative(settings.root, supervisor.logFile(program.name))}`);
+    }
+    await waitForHealth(part, settings, startTimeoutMs, () => died);
+    say(`  ✓ ${part} is up (${Math.round((Date.now() - started) / 1000)} s)`);
+  };
+  const database = async () => {
+    if (parts.includes("postgres")) await start("postgres");
+    if (parts.some((part) => part === "postgres" || onPostgres.includes(part))) await ensureDatabases(settings.database);
+  };
   try {
-    await Promise.all(
-      parts.map(async (part) => {
-        const started = Date.now();
-        if (part === "airflow") await prepareAirflow(settings);
-        for (const program of programsOf(part, settings)) {
-          supervisor.start(program);
-          say(`  … ${program.name}: log in ${path.relative(settings.root, supervisor.logFile(program.name))}`);
-        }
-        await waitForHealth(part, settings, startTimeoutMs, () => died);
-        say(`  ✓ ${part} is up (${Math.round((Date.now() - started) / 1000)} s)`);
-      }),
-    );
+    const ready = database();
+    const others = parts.filter((part) => part !== "postgres");
+    await Promise.all([ready, ...others.map((part) => (onPostgres.includes(part) ? ready.then(() => start(part)) : start(part)))]);
     return stack;
   } catch (error) {
     await supervisor.stop();
@@ -56,13 +75,13 @@ async function refuseTakenPorts({ host, ports }: StackSettings, parts: readonly 
   const taken: string[] = [];
   for (const part of parts) {
     const port = ports[part];
-    if (await isFree(host, port)) continue;
+    if (await isFree(part === "postgres" ? "127.0.0.1" : host, port)) continue;
     taken.push(`port ${port}, which ${part} needs, is held by ${tryFindHolder(port) ?? "another program"}: stop it, or set ${part.toUpperCase()}_PORT in .env`);
   }
   if (taken.length > 0) throw new Error(taken.join("\n"));
 }
 
-function programsOf(part: PartName, settings: StackSettings): Program[] {
+async function programsOf(part: PartName, settings: StackSettings): Promise<Program[]> {
   const { env, home, host, incoming, model, ports, root } = settings;
   const base = { PATH: env["PATH"], HOME: env["HOME"], LANG: env["LANG"], LISTEN_HOST: host };
   const node = (name: PartName, file: string, extra: Record<string, string | undefined>): Program => ({
@@ -72,6 +91,8 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
     env: { ...base, ...extra },
   });
   switch (part) {
+    case "postgres":
+      return [await preparePostgres(path.join(root, ".venv"), { ...settings.database, data: path.join(home, "postgres") })];
     case "labeler":
       return [
         node(part, "dataset-platform/src/labeler/main.ts", {
@@ -91,38 +112,14 @@ function programsOf(part: PartName, settings: StackSettings): Program[] {
           INCOMING_DIR: incoming,
         }),
       ];
-    case "mlflow": {
-      const folder = path.join(home, "mlflow");
-      mkdirSync(folder, { recursive: true });
-      const args = [
-        "server",
-        "--host",
-        host,
-        "--port",
-        String(ports.mlflow),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        `sqlite:///${folder}/mlflow.db`,
-        "--artifacts-destination",
-        path.join(folder, "artifacts"),
-      ];
-      const allowed = ["localhost", "127.0.0.1", "mlflow"].flatMap((name) => [name, `${name}:${ports.mlflow}`]).join(",");
-      return [
-        {
-          name: part,
-          command: path.join(root, ".venv/bin/mlflow"),
-          args: [...args, "--allowed-hosts", allowed],
-          env: { ...base, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false", MLFLOW_DISABLE_TELEMETRY: "true" },
-        },
-      ];
-    }
+    case "mlflow":
+      return [mlflowProgram(settings)];
     case "airflow":
       return airflowPrograms.map((name) => ({
         name: `airflow-${name}`,
         command: path.join(root, ".venv/bin/airflow"),
         args: [name],
-        env: airflowEnvironment(settings, name),
+        env: airflowEnvironment(settings),
       }));
   }
 }
@@ -141,14 +138,20 @@ async function waitForHealth(part: PartName, settings: StackSettings, startTimeo
     const message = died();
     if (message) throw new Error(message);
     if (Date.now() > deadline) throw new Error(`${part} was not healthy after ${startTimeoutMs / 1000} s: see its log in ${path.join(settings.home, "logs")}`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, part === "postgres" ? 50 : 500));
   }
 }
 
-const healthPaths: Record<PartName, string> = { airflow: "/api/v2/monitor/health", mlflow: "/health", inference: "/healthz", labeler: "/healthz" };
+const healthPaths: Record<Exclude<PartName, "postgres">, string> = {
+  airflow: "/api/v2/monitor/health",
+  mlflow: "/health",
+  inference: "/healthz",
+  labeler: "/healthz",
+};
 
-/** Whether a part answers that it works; for Airflow, all four of its programs. */
+/** Whether a part answers that it works; for Airflow, all four of its programs; for PostgreSQL, also where DATABASE_URL names it. */
 export async function isHealthy(part: PartName, settings: StackSettings): Promise<boolean> {
+  if (part === "postgres") return answers(settings.database);
   try {
     const response = await fetch(`http://127.0.0.1:${settings.ports[part]}${healthPaths[part]}`, { signal: AbortSignal.timeout(5000) });
     if (!response.ok) return false;
@@ -164,12 +167,14 @@ export async function isHealthy(part: PartName, settings: StackSettings): Promis
 export function welcome(settings: StackSettings, parts: readonly PartName[]): string {
   const { env } = settings;
   const about: Record<PartName, string> = {
+    postgres: `the data of all of them; log in as ${settings.database.user}, password POSTGRES_PASSWORD in .env`,
     airflow: `log in as ${env["AIRFLOW_USER"] || "admin"} / ${env["AIRFLOW_PASSWORD"] === "admin" ? "admin" : "AIRFLOW_PASSWORD in .env"}`,
     mlflow: "experiments, loss curves, models",
     inference: `Swagger at ${urlOf(settings, "inference")}/docs`,
     labeler: `log in as ${env["LABELER_USER"] || "admin"}, password LABELER_PASSWORD in .env`,
   };
-  const lines = parts.map((part) => `  ${part.padEnd(10)} ${urlOf(settings, part).padEnd(24)} ${about[part]}`);
+  const where = (part: PartName) => (part === "postgres" ? `127.0.0.1:${settings.ports.postgres}` : urlOf(settings, part));
+  const lines = parts.map((part) => `  ${part.padEnd(10)} ${where(part).padEnd(24)} ${about[part]}`);
   const next = `Put pictures into ${path.relative(settings.root, settings.incoming)}/ and trigger labeling_pipeline in Airflow, or run \`npm run demo\` in another terminal.`;
   return ["", ...lines, ...(settings.cvatUrl ? [`  cvat       ${settings.cvatUrl}`] : []), "", next, "Ctrl-C stops everything.", ""].join("\n");
 }

@@ -8,6 +8,13 @@ export interface Program {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** How it wants to be ended: by SIGTERM, with the others and within 12 s, unless said otherwise. */
+  readonly stop?: {
+    readonly signal: NodeJS.Signals;
+    /** After all others have ended: they need it until then. */
+    readonly last: boolean;
+    readonly graceMs: number;
+  };
 }
 
 const graceMs = 12_000;
@@ -16,7 +23,7 @@ const graceMs = 12_000;
 export class Supervisor {
   readonly #logs: string;
   readonly #cwd: string;
-  readonly #running = new Map<string, ChildProcess>();
+  readonly #running = new Map<string, { child: ChildProcess; stop: Program["stop"] }>();
   #stopping = false;
   #onDeath: (message: string) => void = () => undefined;
 
@@ -35,11 +42,13 @@ export class Supervisor {
     this.#onDeath = listener;
   }
 
-  start({ name, command, args, env }: Program): void {
+  /** @throws {Error} if all is being stopped: nobody would end it. */
+  start({ name, command, args, env, stop }: Program): void {
+    if (this.#stopping) throw new Error(`${name} is not started: everything is being stopped`);
     const log = openSync(this.logFile(name), "a", 0o600);
     const child = spawn(command, [...args], { cwd: this.#cwd, env: env, stdio: ["ignore", log, log], detached: true });
     closeSync(log);
-    this.#running.set(name, child);
+    this.#running.set(name, { child, stop });
     child.on("error", (error) => this.#onDeath(`${name} could not be started: ${error.message}`));
     child.on("exit", (code, signal) => {
       if (this.#stopping) return;
@@ -52,16 +61,24 @@ export class Supervisor {
     return lines.slice(-15).join("\n");
   }
 
-  /** Ends every program and what it started: SIGTERM to each group, SIGKILL to what is left. */
+  /** Ends every program and what it started: its signal to each group, SIGKILL to what is left. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const groups = [...this.#running.values()].flatMap(({ pid }) => pid ?? []);
-    for (const pid of groups) signalGroup(pid, "SIGTERM");
-    const deadline = Date.now() + graceMs;
-    while (groups.some(isAlive) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 100));
-    for (const pid of groups) signalGroup(pid, "SIGKILL");
+    const programs = [...this.#running.values()];
+    for (const last of [false, true]) {
+      const now = programs.filter(({ stop }) => (stop?.last ?? false) === last);
+      await Promise.all(now.map(({ child, stop }) => end(child.pid, stop?.signal ?? "SIGTERM", stop?.graceMs ?? graceMs)));
+    }
     this.#running.clear();
   }
+}
+
+async function end(pid: number | undefined, signal: NodeJS.Signals, patienceMs: number): Promise<void> {
+  if (pid === undefined) return;
+  signalGroup(pid, signal);
+  const deadline = Date.now() + patienceMs;
+  while (isAlive(pid) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 100));
+  signalGroup(pid, "SIGKILL");
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {

@@ -42,24 +42,6 @@ async function compileCases(out: string, coordinator: boolean, pack: boolean): P
   }
 }
 
-/** SQLite may be busy with tasks for a moment. */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  let trouble: unknown;
-  const done = async (): Promise<{ readonly value: T } | undefined> => {
-    try {
-      return { value: await call() };
-    } catch (error) {
-      trouble = error;
-      return undefined;
-    }
-  };
-  try {
-    return (await waitFor(done, { what: "Airflow to answer", quietMs: 10_000, everyMs: 500 })).value;
-  } catch (error) {
-    throw trouble ?? error;
-  }
-}
-
 /**
  * Answers every task of `open` that waits for a person. An answer races with the end of the process that asked, and Airflow
  * then takes the task for lost: it comes when the scheduler knows of that end.
@@ -85,13 +67,12 @@ async function runForReal(coordinator: boolean, pack: boolean, settings: Readonl
   await compileCases(out, coordinator, pack);
   const airflow = await startAirflow(out, { ...env, ...settings });
   try {
-    await patiently(() => airflow.client.waitForDags(names, patientMs(120_000)));
-    assert.deepEqual(await patiently(() => airflow.client.importErrors()), []);
+    await airflow.client.waitForDags(names, patientMs(120_000));
+    assert.deepEqual(await airflow.client.importErrors(), []);
     const runs = new Map<string, string>();
     // Sensors wait between their looks: what begins with them is done with the others.
     const isSensor = (name: string) => Number(name.startsWith("sensor_"));
-    for (const name of names.toSorted((a, b) => isSensor(b) - isSensor(a)))
-      runs.set(name, (await patiently(() => airflow.client.trigger(name, {}))).dag_run_id);
+    for (const name of names.toSorted((a, b) => isSensor(b) - isSensor(a))) runs.set(name, (await airflow.client.trigger(name, {})).dag_run_id);
     const open = new Set(names.flatMap((name) => Object.keys(answers[name] ?? {}).map((taskId) => `${name}/${taskId}`)));
     let running: readonly string[] = names;
     const ended = async (): Promise<Records | undefined> => {

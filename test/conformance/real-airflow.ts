@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { execa } from "execa";
 import { AirflowClient } from "airloom/airflow/client.ts";
-import { airflowPrograms, sqliteUrl } from "../../scripts/stack/airflow.ts";
+import { airflowPrograms } from "../../scripts/stack/airflow.ts";
+import { asyncSqlAlchemyUrl, sqlAlchemyUrl } from "../../scripts/stack/database-url.ts";
 import { Supervisor } from "../../scripts/stack/supervisor.ts";
+import { newDatabase } from "../database.ts";
 import { onFreePorts } from "../free-port.ts";
 import { patientAirflow } from "../patient-airflow.ts";
 import { waitFor } from "../patience.ts";
@@ -35,7 +37,6 @@ export interface RealAirflow {
 const root = new URL("../../", import.meta.url).pathname;
 /** CONFORMANCE_VENV names another Airflow than the project's. */
 const venv = process.env["CONFORMANCE_VENV"] ?? ".venv";
-type AirflowProgram = (typeof airflowPrograms)[number];
 const bin = (name: string) => path.join(root, venv, "bin", name);
 
 /** Starts Airflow on a copy of a folder of compiled DAGs. */
@@ -43,6 +44,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
   const home = await mkdtemp(path.join(tmpdir(), "conformance-"));
   await mkdir(path.join(home, "dags"));
   for (const name of await readdir(dags)) await copyFile(path.join(dags, name), path.join(home, "dags", name));
+  const database = await newDatabase();
   await writeFile(path.join(home, "passwords.json"), JSON.stringify({ admin: "admin" }), { mode: 0o600 });
   const fixed: Record<string, string> = {
     AIRFLOW_HOME: home,
@@ -62,6 +64,8 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL: "600",
     AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "600",
     AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME: "0.2",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqlAlchemyUrl(database.url),
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC: asyncSqlAlchemyUrl(database.url),
     AIRFLOW__LOGGING__BASE_LOG_FOLDER: path.join(home, "logs"),
     AIRFLOW__METRICS__STATSD_ON: "False",
     AIRLOOM_NODE: process.execPath,
@@ -72,9 +76,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     HOME: home,
     ...extra,
   };
-  const database = path.join(home, "airflow.db");
-  const connection = (name: AirflowProgram) => ({ AIRFLOW__DATABASE__SQL_ALCHEMY_CONN: sqliteUrl(database, name) });
-  await execa(bin("airflow"), ["db", "migrate"], { env: { ...fixed, ...connection("scheduler") }, extendEnv: false });
+  await execa(bin("airflow"), ["db", "migrate"], { env: fixed, extendEnv: false });
   let death: string | undefined;
   const { supervisor, url } = await onFreePorts(3, async ([port, workerLogs, triggererLogs]) => {
     const url = `http://127.0.0.1:${port}`;
@@ -90,7 +92,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     const supervisor = new Supervisor(root, path.join(home, "programs"));
     death = undefined;
     supervisor.onDeath((message) => (death ??= message));
-    for (const name of airflowPrograms) supervisor.start({ name, command: bin("airflow"), args: [name], env: { ...env, ...connection(name) } });
+    for (const name of airflowPrograms) supervisor.start({ name, command: bin("airflow"), args: [name], env });
     const isUp = async () => {
       if (death) throw new Error(death);
       return fetch(`${url}/api/v2/monitor/health`).then(
@@ -111,7 +113,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     client,
     async records() {
       if (death) throw new Error(death);
-      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py"), database]);
+      const { stdout } = await execa(bin("python"), [path.join(root, "test/conformance/read_runs.py")], { env: { DATABASE_URL: database.url } });
       return JSON.parse(stdout) as Records;
     },
     async knowsEndOf(dagId, taskId) {
@@ -120,6 +122,7 @@ export async function startAirflow(dags: string, extra: Readonly<Record<string, 
     },
     async stop() {
       await supervisor.stop();
+      await database.drop();
       if (process.env["KEEP_AIRFLOW"]) console.log(`kept ${home}`);
       else await rm(home, { recursive: true, force: true });
     },

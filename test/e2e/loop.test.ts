@@ -21,7 +21,7 @@ import { lookAtTriggerForm } from "./trigger-form.ts";
 const pictures = 130;
 const epochs = 30;
 
-const portNames = ["AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_PORT"];
+const portNames = ["POSTGRES_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_PORT"];
 
 /** What the stack leaves at Airflow's defaults, which are one machine's ports and a quiet machine's limits. */
 async function writeAirflowConfig(home: string, [workerLogs, triggererLogs]: readonly number[]): Promise<void> {
@@ -74,7 +74,7 @@ describe("the whole loop", () => {
       });
       await mkdir(settings.incoming, { recursive: true });
       await writeAirflowConfig(path.join(settings.home, "airflow"), ports.slice(portNames.length));
-      return startStack(settings, ["labeler", "mlflow", "inference", "airflow"], () => undefined, patientMs(60_000));
+      return startStack(settings, ["postgres", "labeler", "mlflow", "inference", "airflow"], () => undefined, patientMs(60_000));
     });
     airflow = new AirflowClient({
       url: urlOf(settings, "airflow"),

@@ -41,12 +41,36 @@ describe("npm start", () => {
     server.close();
   });
 
-  it("takes --only, and leaves the labeler down where a CVAT is set", () => {
-    const settings = readSettings({ CVAT_URL: "" });
-    assert.deepEqual(chooseParts("mlflow,airflow", settings), ["mlflow", "airflow"]);
-    assert.throws(() => chooseParts("mlflow,nope", settings), /knows labeler, mlflow, inference, airflow, and not "nope"/);
-    assert.deepEqual(chooseParts(undefined, readSettings({ CVAT_URL: "http://cvat" })), ["mlflow", "inference", "airflow"]);
+  it("takes --only with what it needs, and leaves down what a CVAT or a PostgreSQL of one's own takes the place of", () => {
+    const none = { CVAT_URL: "", DATABASE_URL: "" };
+    const settings = readSettings(none);
+    assert.deepEqual(chooseParts("mlflow,airflow", settings), ["postgres", "mlflow", "airflow"]);
+    assert.deepEqual(chooseParts("inference", settings), ["inference"]);
+    assert.deepEqual(chooseParts("postgres", settings), ["postgres"]);
+    assert.throws(() => chooseParts("mlflow,nope", settings), /knows postgres, labeler, mlflow, inference, airflow, and not "nope"/);
+    assert.deepEqual(chooseParts(undefined, readSettings({ ...none, CVAT_URL: "http://cvat" })), ["postgres", "mlflow", "inference", "airflow"]);
+    const own = readSettings({ ...none, DATABASE_URL: "postgresql://me:secret@db/mine" });
+    assert.deepEqual(chooseParts("mlflow,airflow", own), ["mlflow", "airflow"]);
+    assert.throws(() => chooseParts("postgres", own), /^Error: there is nothing to start: \.env names another postgres$/);
   });
+
+  it("ends a program that others need after them, by its own signal", async () => {
+    const supervisor = new Supervisor(folder, folder);
+    const env = { PATH: process.env["PATH"], OUT: path.join(folder, "order") };
+    const program = (name: string, signal: string) => ({
+      name,
+      command: "sh",
+      args: ["-c", `trap 'sleep 0.2; echo ${name} >> $OUT; exit' ${signal}; echo ready; while :; do sleep 0.05; done`],
+      env,
+    });
+    supervisor.start({ ...program("database", "INT"), stop: { signal: "SIGINT", last: true, graceMs: 5000 } });
+    supervisor.start(program("user", "TERM"));
+    const isReady = async (name: string) => (await readFile(supervisor.logFile(name), "utf8")).includes("ready");
+    while (!((await isReady("database")) && (await isReady("user")))) await new Promise((resolve) => setTimeout(resolve, 20));
+    await supervisor.stop();
+    assert.equal(await readFile(env.OUT, "utf8"), "user\ndatabase\n");
+    assert.throws(() => supervisor.start(program("late", "TERM")), /late is not started: everything is being stopped/);
+  }).timeout(30_000);
 
   it("stops every program and its children, also those that ignore SIGTERM, and tells when one dies", async () => {
     const supervisor = new Supervisor(folder, folder);
