@@ -1,6 +1,6 @@
 import path from "node:path";
 import { task, TerminalError } from "airloom";
-import { platformSettings } from "../platform/settings.ts";
+import { withRegistry } from "../platform/registry.ts";
 
 export interface Dataset {
   readonly folder: string;
@@ -11,23 +11,45 @@ export interface Dataset {
   readonly validation: number;
 }
 
+export interface ExportRequest {
+  readonly version: string;
+  readonly split: number;
+  /** The share of a test part; none where it is left out. */
+  readonly test?: number;
+  /** The labels to train with; all where none are named. */
+  readonly classes?: readonly string[];
+}
+
 /** Lays out the wanted dataset version for training, and leaves the storage's work tree as it is. */
-export const exportDataset = task("export_dataset", { timeout: "1h" }, async (input: { version: string; split: number }, { log }): Promise<Dataset> => {
+export const exportDataset = task("export_dataset", { timeout: "1h" }, async (input: ExportRequest, context): Promise<Dataset> => {
   const { DataRepository } = await import("@airloom/dataset-platform/versions/data-repository.ts");
   const { exportVersion } = await import("@airloom/dataset-platform/versions/export-version.ts");
-  const { storage, dvc, dvcRemoteUrl } = platformSettings();
-  const repository = new DataRepository({ storage, dvc, remoteUrl: dvcRemoteUrl });
-  try {
-    const version = await repository.findVersion(input.version);
-    const dataset = await exportVersion(repository, version, { parent: path.join(storage.private, "exports"), split: input.split });
-    log.info(
-      `version ${input.version} is commit ${dataset.commit}: ${dataset.train} training and ${dataset.validation} validation images, classes ${dataset.labels.join(", ")}`,
-    );
-    return { ...dataset, labels: [...dataset.labels] };
-  } catch (error) {
-    // A version that is not there, or too small, is not there on the next try either.
-    throw error instanceof Error && /^(there is no dataset version|dataset version|commit )/.test(error.message)
-      ? new TerminalError(error.message, { cause: error })
-      : error;
-  }
+  const { EmptyVersion, NoSuchVersion, UnknownClass } = await import("@airloom/dataset-platform/versions/errors.ts");
+  const { TooFewGroups } = await import("@airloom/dataset-platform/labels/split.ts");
+  const { log } = context;
+  return withRegistry(context, async (registry, { storage, dvc, dvcRemoteUrl }) => {
+    const repository = new DataRepository({ storage, dvc, remoteUrl: dvcRemoteUrl, news: log });
+    try {
+      const version = await repository.findVersion(input.version, { registry });
+      const options = { split: input.split, test: input.test ?? 0, labels: input.classes ?? [] };
+      const { folder, commit, labels, counts, askedOn } = await exportVersion(repository, version, {
+        ...options,
+        registry,
+        parent: path.join(storage.private, "exports"),
+      });
+      const total = counts.train + counts.validation + counts.test;
+      log.info(
+        `version ${input.version} is commit ${commit}: ${counts.train} training, ${counts.validation} validation and ${counts.test} test images, classes ${labels.join(", ")}`,
+      );
+      labels.forEach((label, i) => {
+        if (askedOn[i]! < total)
+          log.info(`${label} was asked on ${askedOn[i]} of ${total} images: the others say nothing of it, and are not learned as its negatives`);
+      });
+      return { folder, commit, labels: [...labels], train: counts.train, validation: counts.validation };
+    } catch (error) {
+      // What is not there, or too small, is not there on the next try either.
+      const isFinal = [NoSuchVersion, EmptyVersion, UnknownClass, TooFewGroups, RangeError].some((kind) => error instanceof kind);
+      throw isFinal ? new TerminalError((error as Error).message, { cause: error }) : error;
+    }
+  });
 });

@@ -134,6 +134,8 @@ interface VersionTable {
   images: number;
   created_at: Generated<Date>;
   pushed_at: Date | null;
+  /** The remote that has all its objects, without credentials. */
+  pushed_to: string | null;
 }
 
 interface VersionChangeTable {

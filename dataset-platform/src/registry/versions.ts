@@ -1,6 +1,6 @@
 import { sql, type Transaction } from "kysely";
 import type { Db } from "./database.ts";
-import { type Actor, recordEvents } from "./events.ts";
+import { type Actor, recordEvents, type RunKey } from "./events.ts";
 import type { Tables, VersionRow } from "./tables.ts";
 
 /** A picture whose state in the next dataset version is another than in the newest one. */
@@ -13,13 +13,23 @@ export interface Change {
   readonly annotation: { readonly id: number; readonly labelMd5: string; readonly labelBytes: number } | null;
 }
 
-/** Everything that the next version changes. Costs as much as there is to change. */
-export async function uncommittedChanges(db: Db): Promise<Change[]> {
+/** The first two hex digits of the pictures that the next version changes: the folders of images/ that it writes again. */
+export async function changedPrefixes(db: Db): Promise<string[]> {
+  const { rows } = await sql<{ prefix: string }>`
+    select distinct left(sha256, 2) as prefix from images
+    where committed_annotation_id is distinct from visible_annotation_id order by 1`.execute(db);
+  return rows.map(({ prefix }) => prefix);
+}
+
+/** Everything that the next version changes, in one folder of images/ or in all. Costs as much as there is to change. */
+export async function uncommittedChanges(db: Db, prefix = ""): Promise<Change[]> {
   const rows = await db
     .selectFrom("images")
     .leftJoin("annotations", "annotations.id", "images.visible_annotation_id")
     .select(["images.sha256", "extension", "md5", "bytes", "visible_annotation_id", "label_md5", "label_bytes"])
     .where("committed_annotation_id", "is distinct from", (eb) => eb.ref("visible_annotation_id"))
+    .where("images.sha256", ">=", prefix)
+    .where("images.sha256", "<", afterPrefix(prefix))
     .orderBy("images.sha256")
     .execute();
   return rows.map(({ visible_annotation_id: id, label_md5, label_bytes, ...image }) => ({
@@ -28,37 +38,41 @@ export async function uncommittedChanges(db: Db): Promise<Change[]> {
   }));
 }
 
+/** A text after all hashes that begin so: "g" comes after every hex digit. */
+const afterPrefix = (prefix: string): string => `${prefix}g`;
+
 /** A labelled picture, and the label file that its boxes make. */
 export interface Labelled {
   readonly sha256: string;
   readonly extension: string;
   readonly md5: string;
   readonly bytes: number;
+  readonly annotationId: number;
   readonly labelMd5: string;
   readonly labelBytes: number;
 }
 
 /** The pictures of the next version whose SHA-256 begins with two hex digits: one folder of images/. */
 export async function labelledIn(db: Db, prefix: string): Promise<Labelled[]> {
-  return (
-    db
-      .selectFrom("images")
-      .innerJoin("annotations", "annotations.id", "images.visible_annotation_id")
-      .select(["images.sha256", "extension", "md5", "bytes", "label_md5 as labelMd5", "label_bytes as labelBytes"])
-      .where("images.sha256", ">=", prefix)
-      // "g" comes after every hex digit.
-      .where("images.sha256", "<", `${prefix}g`)
-      .orderBy("images.sha256")
-      .execute()
-  );
+  return db
+    .selectFrom("images")
+    .innerJoin("annotations", "annotations.id", "images.visible_annotation_id")
+    .select(["images.sha256", "extension", "md5", "bytes", "annotations.id as annotationId", "label_md5 as labelMd5", "label_bytes as labelBytes"])
+    .where("images.sha256", ">=", prefix)
+    .where("images.sha256", "<", afterPrefix(prefix))
+    .orderBy("images.sha256")
+    .execute();
 }
 
 export interface NewVersion {
   readonly commit: string;
   readonly parent: string | null;
   readonly message: string;
-  readonly changes: readonly Change[];
+  readonly changes: readonly VersionChange[];
 }
+
+/** What a version shows of a picture from now on; null: it leaves. */
+export type VersionChange = Pick<Change, "sha256"> & { readonly annotation: { readonly id: number } | null };
 
 /** Writes down a commit before the branch is moved to it, with all that it changes. */
 export async function beginVersion(trx: Transaction<Tables>, version: NewVersion, actor: Actor): Promise<number> {
@@ -115,16 +129,91 @@ export async function dropVersion(trx: Transaction<Tables>, id: number): Promise
   await trx.deleteFrom("versions").where("id", "=", id).where("state", "=", "writing").execute();
 }
 
-/** Versions whose objects may not all be on the remote, oldest first. */
-export async function unpushedVersions(db: Db): Promise<VersionRow[]> {
-  return db.selectFrom("versions").selectAll().where("state", "=", "written").where("pushed_at", "is", null).orderBy("id").execute();
+/** The newest version that was written; undefined where there is none. */
+export async function newestVersion(db: Db): Promise<VersionRow | undefined> {
+  return db.selectFrom("versions").selectAll().where("state", "=", "written").orderBy("id", "desc").limit(1).executeTakeFirst();
 }
 
-export async function markPushed(db: Db, ids: readonly number[]): Promise<void> {
+/** The version that a commit is; undefined for one that the registry did not make. */
+export async function versionOfCommit(db: Db, commit: string): Promise<VersionRow | undefined> {
+  return db.selectFrom("versions").selectAll().where("commit", "=", commit).executeTakeFirst();
+}
+
+/** The newest version that a run has made; undefined where it has made none. */
+export async function versionOfRun(db: Db, { dagId, runId }: Pick<RunKey, "dagId" | "runId">): Promise<VersionRow | undefined> {
+  return db
+    .selectFrom("versions")
+    .selectAll()
+    .where("dag_id", "=", dagId)
+    .where("run_id", "=", runId)
+    .where("state", "=", "written")
+    .orderBy("id", "desc")
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** Versions whose objects may not all be on this remote, oldest first. */
+export async function unpushedVersions(db: Db, remote: string): Promise<VersionRow[]> {
+  const elsewhere = sql<boolean>`(pushed_to is null or pushed_to < ${remote} or pushed_to > ${remote})`;
+  return db.selectFrom("versions").selectAll().where("state", "=", "written").where(elsewhere).orderBy("id").execute();
+}
+
+/** Whether a version is known to be whole on this remote. */
+export async function isKnownRemote(db: Db, remote: string): Promise<boolean> {
+  return (await db.selectFrom("versions").select("id").where("pushed_to", "=", remote).limit(1).executeTakeFirst()) !== undefined;
+}
+
+/** The remote has all objects of these versions. */
+export async function markPushed(db: Db, ids: readonly number[], remote: string): Promise<void> {
   if (ids.length === 0) return;
   await db
     .updateTable("versions")
-    .set({ pushed_at: sql`now()` })
+    .set({ pushed_at: sql`now()`, pushed_to: remote })
     .where("id", "in", ids)
     .execute();
+}
+
+/** The bytes of a picture, and its label file: two objects. */
+export interface PictureObjects {
+  readonly md5: string;
+  readonly bytes: number;
+  readonly labelMd5: string;
+  readonly labelBytes: number;
+}
+
+/** The objects that a version brought; costs as much as it changed. */
+export async function objectsOfVersion(db: Db, id: number): Promise<PictureObjects[]> {
+  return db
+    .selectFrom("version_changes")
+    .innerJoin("images", "images.sha256", "version_changes.sha256")
+    .innerJoin("annotations", "annotations.id", "version_changes.annotation_id")
+    .select(["md5", "bytes", "label_md5 as labelMd5", "label_bytes as labelBytes"])
+    .where("version_changes.version_id", "=", id)
+    .execute();
+}
+
+/** What the registry knows of a picture of a version. */
+export interface VersionPicture {
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly groupId: string;
+  /** Its annotation in the version: the label file's MD5, and the classes that people were asked to mark; null where unknown. */
+  readonly labelMd5: string | null;
+  readonly asked: readonly number[] | null;
+}
+
+/** The known pictures of folders of images/, as they were in a version; with no version, what never changes of them. */
+export async function picturesOfVersion(db: Db, versionId: number | undefined, firstPrefix: string, lastPrefix: string): Promise<VersionPicture[]> {
+  const { rows } = await sql<VersionPicture>`
+    select images.sha256, images.bytes, images.group_id as "groupId", annotations.label_md5 as "labelMd5", annotations.asked
+    from images
+    left join lateral (
+      select annotation_id from version_changes
+      where version_changes.sha256 = images.sha256 and version_id <= ${versionId ?? 0}
+      order by version_id desc limit 1
+    ) change on true
+    left join annotations on annotations.id = change.annotation_id
+    where images.sha256 >= ${firstPrefix} and images.sha256 < ${afterPrefix(lastPrefix)}
+    order by images.sha256`.execute(db);
+  return rows;
 }

@@ -1,174 +1,106 @@
-import { spawn } from "node:child_process";
-import { mkdir, open, readdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { execa, ExecaError } from "execa";
-import { parse } from "yaml";
+import type { Actor } from "../registry/events.ts";
 import type { Registry } from "../registry/registry.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
 import type { StorageLayout } from "../store/layout.ts";
-import { addFileObject, addTextObject, dirObject, type DvcEntry, isThere, md5OfFile, objectPath, pointerText, readDirObject } from "./dvc-objects.ts";
+import { isThere, objectPath } from "./dvc-objects.ts";
+import { RemoteFailed } from "./errors.ts";
 import { Git } from "./git.ts";
+import { pushVersions } from "./push-versions.ts";
+import { readVersion } from "./read-version.ts";
+import { configureRemote, firstConfig, remoteOf } from "./remote.ts";
+import { type News, whileCommitting } from "./repository-lock.ts";
+import type { DatasetVersion } from "./version-pictures.ts";
+import { type WritePlace, writeVersion } from "./write-version.ts";
 
 /** What the repository needs from its surroundings. */
 export interface RepositoryOptions {
   readonly storage: StorageLayout;
-  /** Any URL that DVC knows, or a folder. */
+  /** Any URL that DVC knows, or a folder; one within the storage folder moves with it. */
   readonly remoteUrl: string;
   /** The `dvc` program. */
   readonly dvc: string;
+  /** Where it is said what is waited for, and what was out of the ordinary. */
+  readonly news?: News;
 }
 
-/** A dataset version: a commit, and the files of its images folder. */
-export interface DatasetVersion {
-  readonly commit: string;
-  readonly classes: readonly string[];
-  readonly entries: readonly DvcEntry[];
-}
-
-const pointer = "images.dvc";
-const owned = [pointer, "classes.txt", ".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"];
-const lockWaitSeconds = 120;
+const silent: News = { info: () => undefined, warn: () => undefined };
 
 /** The Git and DVC repository that a storage folder is. Its commits hold its own paths only. */
 export class DataRepository {
-  readonly #options: RepositoryOptions;
-  readonly #git: Git;
-  readonly #cache: string;
+  readonly #place: WritePlace;
 
-  constructor(options: RepositoryOptions) {
-    this.#options = options;
-    this.#git = new Git(options.storage.root);
-    this.#cache = path.join(options.storage.root, ".dvc/cache");
+  constructor({ storage, remoteUrl, dvc, news = silent }: RepositoryOptions) {
+    const { root } = storage;
+    const siteCache = path.join(storage.private, "dvc-site");
+    this.#place = { storage, root, dvc, siteCache, news, cache: path.join(root, ".dvc/cache"), git: new Git(root), remote: remoteOf(root, remoteUrl) };
   }
 
   /** Makes the repository on first use. A storage folder inside another repository gets one of its own all the same. */
   async ensure(): Promise<void> {
-    const { storage, remoteUrl } = this.#options;
-    await mkdir(storage.images, { recursive: true });
-    if (!(await isThere(path.join(storage.root, ".git")))) await this.#git.run(["init", "--quiet", "--initial-branch=main"]);
-    await writeOnce(path.join(storage.root, ".gitignore"), "/images\n/.airloom\n/.remote\n");
-    await writeOnce(path.join(storage.root, ".dvcignore"), ".*.tmp\n");
-    await writeOnce(path.join(storage.root, ".dvc/.gitignore"), "/config.local\n/tmp\n/cache\n");
-    const config = `[core]\n    remote = storage\n    analytics = false\n[cache]\n    type = "hardlink,copy"\n['remote "storage"']\n    url = ${remoteUrl}\n`;
-    await writeOnce(path.join(storage.root, ".dvc/config"), config);
-    await mkdir(path.join(storage.root, ".dvc/tmp"), { recursive: true });
+    const { root, git, storage } = this.#place;
+    await mkdir(path.join(root, ".dvc/tmp"), { recursive: true });
+    await mkdir(storage.private, { recursive: true });
+    if (!(await isThere(path.join(root, ".git")))) await git.run(["init", "--quiet", "--initial-branch=main"]);
+    await writeOnce(path.join(root, ".gitignore"), "/images\n/.airloom\n/.remote\n");
+    await writeOnce(path.join(root, ".dvcignore"), ".*.tmp\n");
+    await writeOnce(path.join(root, ".dvc/.gitignore"), "/config.local\n/tmp\n/cache\n");
+    await writeOnce(path.join(root, ".dvc/config"), firstConfig);
   }
 
   /**
-   * Commits the images folder as it is and pushes its objects to the remote: the commit, or undefined where nothing
-   * changed. Safe to repeat after a crash: objects first, then the pointer, then the commit.
+   * Commits what the registry's rows make of the dataset, and puts on the remote what it does not have yet: the commit, or
+   * undefined where nothing changed. A failed push leaves the commit in place; the next call pushes it.
    */
-  async commit(message: string, registry: Registry): Promise<string | undefined> {
-    await this.ensure();
-    const release = await this.#lock();
-    let commit: string | undefined;
-    try {
-      const { entries, bytes } = await this.#addImages(registry);
-      const { oid, text } = dirObject(entries);
-      await addTextObject(this.#cache, oid, text);
-      const { storage } = this.#options;
-      await atomicWrite(path.join(storage.root, pointer), pointerText("images", oid, bytes, entries.length));
-      if (!(await isThere(storage.classes))) await atomicWrite(storage.classes, "");
-      commit = await this.#git.commitPaths(owned, message);
-    } finally {
-      // `dvc` takes the same lock.
-      await release();
-    }
-    await this.#dvc(["push", "--quiet"]);
+  async commit(message: string, registry: Registry, actor: Actor): Promise<string | undefined> {
+    const place = this.#place;
+    const commit = await whileCommitting(registry.db, place.news, async (stillHeld) => {
+      await this.ensure();
+      await configureRemote(place, place.remote, place.storage.private, place.news);
+      return writeVersion(place, registry.db, { message, actor, stillHeld });
+    });
+    await this.push(registry).catch((cause: unknown) => {
+      if (!(cause instanceof RemoteFailed)) throw cause;
+      const made = commit === undefined ? "" : `commit ${commit} is made, and its objects are in this machine's cache only; the next run pushes them. `;
+      throw new RemoteFailed(`${made}${cause.message}`, { cause });
+    });
     return commit;
   }
 
-  /** The version that `name` (HEAD, a branch, tag or SHA) stands for; throws an error that lists what there is. */
-  async findVersion(name: string): Promise<DatasetVersion> {
-    const commit = (await isThere(path.join(this.#options.storage.root, ".git"))) ? await this.#git.tryResolveCommit(name) : undefined;
-    if (!commit) throw new Error(`there is no dataset version "${name}": give HEAD, or a ${await this.#knownNames()}`);
-    const text = await this.#git.tryShow(commit, pointer);
-    const oid = text === undefined ? undefined : (parse(text) as { outs?: { md5?: string }[] }).outs?.[0]?.md5;
-    if (!oid || !/^[0-9a-f]{32}\.dir$/.test(oid))
-      throw new Error(`commit ${commit.slice(0, 12)} ("${name}") holds no dataset: ${pointer} is missing or is no DVC pointer`);
-    await this.#fetchMissing(oid);
-    const classes = ((await this.#git.tryShow(commit, "classes.txt")) ?? "").split("\n").filter((line) => line !== "");
-    return { commit, classes, entries: await readDirObject(this.#cache, oid) };
+  /** Puts on the remote what it does not have of all versions. */
+  async push(registry: Registry): Promise<void> {
+    await pushVersions(this.#place, registry.db);
   }
 
-  /** Where the bytes of a version's file are: read-only, and by content, so the name carries no extension. */
-  objectFile(entry: DvcEntry): string {
-    return objectPath(this.#cache, entry.md5);
+  /** The commit of the branch that is checked out; undefined where nothing was committed yet. */
+  async tryHead(): Promise<string | undefined> {
+    return (await isThere(path.join(this.#place.root, ".git"))) ? this.#place.git.tryResolveCommit("HEAD") : undefined;
   }
 
-  async #knownNames(): Promise<string> {
-    const refs =
-      (await this.#git.tryRun(["for-each-ref", "--count=20", "--format=%(refname:short)", "refs/heads", "refs/tags"]))?.split("\n").filter(Boolean) ?? [];
-    return refs.length > 0
-      ? `branch, tag or commit (branches and tags: ${refs.join(", ")})`
-      : "branch, tag or commit (nothing was committed yet: run labeling_pipeline first)";
+  /**
+   * The version that `name` (HEAD, a branch, tag or SHA) stands for, with all its objects in the cache. `verify` reads each
+   * object and holds it against its hash.
+   */
+  async findVersion(name: string, { registry, verify = false }: { registry?: Registry; verify?: boolean } = {}): Promise<DatasetVersion> {
+    const place = this.#place;
+    // A clone, or a storage folder whose settings have changed since its last commit.
+    if (place.remote.kind === "dvc" && (await isThere(path.join(place.root, ".dvc/config"))))
+      await configureRemote(place, place.remote, place.storage.private, place.news);
+    return readVersion(place, name, { db: registry?.db, verify });
   }
 
-  /** Brings objects of a version that this cache lacks from the remote; the work tree stays as it is. */
-  async #fetchMissing(oid: string): Promise<void> {
-    const complete = async () =>
-      (await isThere(objectPath(this.#cache, oid))) &&
-      (await Promise.all((await readDirObject(this.#cache, oid)).map((entry) => isThere(objectPath(this.#cache, entry.md5))))).every(Boolean);
-    if (await complete()) return;
-    await this.#dvc(["fetch", "--quiet", "--all-commits"]);
-    if (!(await complete())) throw new Error(`objects of dataset ${oid} are neither in the cache nor on the remote ${this.#options.remoteUrl}`);
+  /** Where objects are on this machine. */
+  get cache(): string {
+    return this.#place.cache;
   }
 
-  async #addImages(registry: Registry): Promise<{ entries: DvcEntry[]; bytes: number }> {
-    const { images } = this.#options.storage;
-    const known = new Map((await registry.allImages()).map((row) => [row.sha256, row]));
-    const entries: DvcEntry[] = [];
-    let total = 0;
-    for (const relpath of await filesBeneath(images)) {
-      const file = path.join(images, relpath);
-      const [sha256 = "", extension] = path.basename(relpath).split(".");
-      const row = known.get(sha256);
-      // An image's name is its hash and its bytes never change: only annotations have to be read.
-      const same = row && row.extension === extension && (await stat(file)).size === row.bytes;
-      const { md5, bytes } = same ? row : await md5OfFile(file);
-      await addFileObject(this.#cache, md5, file);
-      entries.push({ md5, relpath });
-      total += bytes;
-    }
-    return { entries, bytes: total };
-  }
-
-  async #dvc(args: readonly string[]): Promise<void> {
-    const { storage, dvc } = this.#options;
-    const env = { DVC_SITE_CACHE_DIR: path.join(storage.private, "dvc-site"), DVC_NO_ANALYTICS: "1" };
-    try {
-      await execa(dvc, [...args], { cwd: storage.root, env });
-    } catch (cause) {
-      const said = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : String(cause);
-      throw new Error(`dvc ${args[0]} failed in ${storage.root}: ${said.trim().slice(-2000)}`, { cause });
-    }
-  }
-
-  /** Takes DVC's own repository lock (flock on .dvc/tmp/lock), so that no dvc command works on half a change. */
-  async #lock(): Promise<() => Promise<void>> {
-    const handle = await open(path.join(this.#options.storage.root, ".dvc/tmp/lock"), "a");
-    const code = await new Promise<number | null>((resolve, reject) => {
-      // The child locks the open file that it shares with us; the lock lives as long as our handle.
-      const child = spawn("flock", ["--exclusive", "--wait", String(lockWaitSeconds), "3"], { stdio: ["ignore", "ignore", "ignore", handle.fd] });
-      child.on("error", reject);
-      child.on("close", resolve);
-    });
-    if (code !== 0) {
-      await handle.close();
-      throw new Error(`another program has held the lock of ${this.#options.storage.root} for ${lockWaitSeconds} s: see .dvc/tmp/lock`);
-    }
-    return () => handle.close();
+  /** Where the bytes of an object are: read-only, and by content, so the name carries no extension. */
+  objectFile(oid: string): string {
+    return objectPath(this.#place.cache, oid);
   }
 }
 
 async function writeOnce(file: string, text: string): Promise<void> {
   if (!(await isThere(file))) await atomicWrite(file, text);
-}
-
-/** Files beneath a folder, relative to it, with "/"; temporary ones left out. */
-async function filesBeneath(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).replaceAll(path.sep, "/"));
 }

@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
-import { access, chmod, copyFile, link, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { constants, createReadStream } from "node:fs";
+import { chmod, copyFile, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { atomicWrite } from "../store/atomic-write.ts";
+import { syncFolder } from "../store/atomic-write.ts";
 
 /** A file of a DVC-tracked folder. */
 export interface DvcEntry {
@@ -10,65 +11,158 @@ export interface DvcEntry {
   readonly relpath: string;
 }
 
+/** A file that was taken for an object and is not that. */
+export class NotTheObject extends Error {
+  override readonly name = "NotTheObject";
+}
+
 /** Where an object stands in a DVC 3 cache or remote. */
 export const objectPath = (cache: string, oid: string): string => path.join(cache, "files/md5", oid.slice(0, 2), oid.slice(2));
+
+export const isDirOid = (oid: unknown): oid is string => typeof oid === "string" && /^[0-9a-f]{32}\.dir$/.test(oid);
+
+export const md5OfText = (text: string): string => createHash("md5").update(text).digest("hex");
 
 /** Python's json.dumps of a string: everything outside space … ~ escaped as \uXXXX. */
 function pythonJson(text: string): string {
   return JSON.stringify(text).replace(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-const byCodePoint = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+// eslint-disable-next-line no-control-regex -- ASCII is what is looked for
+const isAscii = (text: string): boolean => /^[\u0000-\u007f]*$/.test(text);
 
-/** The `.dir` object of a folder, byte for byte as DVC writes it, and its id. UTF-8's byte order is code-point order. */
+/** By code point. In ASCII that is JavaScript's own order, at an eighth of the time; beyond it, UTF-8's byte order. */
+function byCodePoint(a: string, b: string): number {
+  if (isAscii(a) && isAscii(b)) return a < b ? -1 : Number(a > b);
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+/** The `.dir` object of a folder, byte for byte as DVC writes it, and its id. */
 export function dirObject(entries: readonly DvcEntry[]): { oid: string; text: string } {
   const sorted = entries.toSorted((a, b) => byCodePoint(a.relpath, b.relpath));
   const text = `[${sorted.map(({ md5, relpath }) => `{"md5": ${pythonJson(md5)}, "relpath": ${pythonJson(relpath)}}`).join(", ")}]`;
-  return { oid: `${createHash("md5").update(text).digest("hex")}.dir`, text };
+  return { oid: `${md5OfText(text)}.dir`, text };
 }
 
-/** The pointer file that Git keeps. */
-export function pointerText(folder: string, oid: string, bytes: number, files: number): string {
-  return `outs:\n- md5: ${oid}\n  size: ${bytes}\n  nfiles: ${files}\n  hash: md5\n  path: ${folder}\n`;
-}
-
-/**
- * Puts a file into the cache: hard-linked where the volume allows. DVC trusts an object that is read-only without reading
- * it, so it becomes so only when it is whole.
- */
-export async function addFileObject(cache: string, md5: string, file: string): Promise<void> {
-  const target = objectPath(cache, md5);
-  if (await isThere(target)) return;
-  await mkdir(path.dirname(target), { recursive: true });
-  const temporary = `${target}.${process.pid}.tmp`;
-  await rm(temporary, { force: true });
-  try {
-    await link(file, temporary);
-  } catch {
-    await copyFile(file, temporary);
-  }
-  await chmod(temporary, 0o444);
-  await rename(temporary, target);
-}
-
-export async function addTextObject(cache: string, oid: string, text: string): Promise<void> {
-  const target = objectPath(cache, oid);
-  if (!(await isThere(target))) await atomicWrite(target, text, 0o444);
-}
-
-/** The entries of a `.dir` object in the cache. */
-export async function readDirObject(cache: string, oid: string): Promise<DvcEntry[]> {
-  return JSON.parse(await readFile(objectPath(cache, oid), "utf8")) as DvcEntry[];
-}
-
-export async function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
+/** The size of a file; undefined where there is none. */
+export async function sizeOf(file: string): Promise<number | undefined> {
+  return stat(file).then(
+    ({ size }) => size,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
+      throw error;
+    },
   );
 }
 
-export async function md5OfFile(file: string): Promise<{ md5: string; bytes: number }> {
-  const data = await readFile(file);
-  return { md5: createHash("md5").update(data).digest("hex"), bytes: (await stat(file)).size };
+export async function isThere(file: string): Promise<boolean> {
+  return (await sizeOf(file)) !== undefined;
+}
+
+export async function md5OfFile(file: string): Promise<string> {
+  const hash = createHash("md5");
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+interface AddOptions {
+  readonly bytes: number;
+  readonly copy?: boolean;
+  readonly replace?: boolean;
+}
+
+/** An object store in DVC's layout, to which objects are added. Nothing in it is known to outlive a power cut before `sync`. */
+export class ObjectWriter {
+  readonly cache: string;
+  readonly #touched = new Set<string>();
+  readonly #parents = new Set<string>();
+
+  constructor(cache: string) {
+    this.cache = cache;
+  }
+
+  /** Adds an object with this text; one that is there with the right size stays. */
+  async addText(oid: string, text: string): Promise<void> {
+    const data = Buffer.from(text);
+    if ((await sizeOf(objectPath(this.cache, oid))) === data.length) return;
+    await this.#place(oid, async (temporary) => {
+      const handle = await open(temporary, "wx", 0o444);
+      try {
+        await handle.writeFile(data);
+        await handle.datasync();
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  /**
+   * Adds a file as an object: hard-linked where the volume allows and `copy` does not forbid. It gets its name only when what
+   * lies under the temporary one has the hash and the size. One that is there with the right size stays, unless `replace` says
+   * that it is damaged.
+   */
+  async addFile(oid: string, file: string, { bytes, copy = false, replace = false }: AddOptions): Promise<void> {
+    if (!replace && (await sizeOf(objectPath(this.cache, oid))) === bytes) return;
+    await this.#place(oid, async (temporary) => {
+      if (copy || !(await tryLink(file, temporary))) await copyAndSync(file, temporary);
+      if ((await md5OfFile(temporary)) !== oid.slice(0, 32) || (await stat(temporary)).size !== bytes)
+        throw new NotTheObject(`${file} does not hold the bytes that its name stands for (MD5 ${oid.slice(0, 32)}, ${bytes} bytes)`);
+      // DVC trusts an object that is read-only without reading it, so it becomes so only when it is whole.
+      await chmod(temporary, 0o444);
+    });
+  }
+
+  /** Makes all that was added outlive a power cut. */
+  async sync(): Promise<void> {
+    for (const folder of [...this.#touched, ...this.#parents]) await syncFolder(folder);
+    this.#touched.clear();
+    this.#parents.clear();
+  }
+
+  async #place(oid: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+    const target = objectPath(this.cache, oid);
+    const folder = path.dirname(target);
+    if (!this.#touched.has(folder)) {
+      if (await mkdir(folder, { recursive: true })) this.#parents.add(path.dirname(folder));
+      this.#touched.add(folder);
+    }
+    const temporary = path.join(folder, `.${randomUUID()}.tmp`);
+    try {
+      await fill(temporary);
+      await rename(temporary, target);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+}
+
+/** Whether a hard link could be made; false where the volume has none, or it would reach across two. */
+export async function tryLink(from: string, to: string): Promise<boolean> {
+  return link(from, to).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(error.code ?? "")) return false;
+      throw error;
+    },
+  );
+}
+
+async function copyAndSync(from: string, to: string): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const handle = await open(to, "r");
+  try {
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The entries of a `.dir` object in a cache; undefined where it is missing, or its bytes are not those of its name. */
+export async function tryReadDirObject(cache: string, oid: string): Promise<DvcEntry[] | undefined> {
+  const text = await readFile(objectPath(cache, oid), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return text === undefined || `${md5OfText(text)}.dir` !== oid ? undefined : (JSON.parse(text) as DvcEntry[]);
 }

@@ -138,10 +138,15 @@ const statements = [
     run_id text,
     images integer not null,
     created_at timestamptz not null default now(),
-    pushed_at timestamptz
+    pushed_at timestamptz,
+    -- The remote that has all its objects, without credentials.
+    pushed_to text,
+    check ((pushed_at is null) = (pushed_to is null))
   )`,
   // At most one version is being written: the one that holds the lock, or one that was interrupted.
   `create unique index versions_writing on versions (state) where state = 'writing'`,
+  `create index versions_by_remote on versions (pushed_to, id)`,
+  `create index versions_by_run on versions (dag_id, run_id)`,
   `create table version_changes (
     version_id bigint not null references versions on delete cascade,
     sha256 text collate "C" not null references images,

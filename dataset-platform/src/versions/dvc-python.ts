@@ -1,0 +1,151 @@
+import { constants } from "node:fs";
+import { access, readFile } from "node:fs/promises";
+import path from "node:path";
+import { execa, ExecaError } from "execa";
+import { RemoteFailed } from "./errors.ts";
+
+/**
+ * What runs inside DVC's own Python. `dvc push` looks at every file of a version; this moves exactly the objects it is given,
+ * with DVC's own remotes. A remote's size of an object is compared, since a broken upload leaves a part under the right name.
+ */
+const program = String.raw`
+import json, os, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def configure(repo, job):
+    from dvc.config_schema import RelPath
+    for level, url in (("repo", job["url"]), ("local", job["localUrl"])):
+        with repo.config.edit(level) as config:
+            remotes = config.setdefault("remote", {})
+            if level == "repo":
+                config.setdefault("core", {})["remote"] = "storage"
+                remotes.setdefault("storage", {})["verify"] = True
+            if url is not None:
+                remotes.setdefault("storage", {})["url"] = RelPath(url["path"]) if "path" in url else url["text"]
+            elif "storage" in remotes:
+                remotes["storage"].pop("url", None)
+                if not remotes["storage"]:
+                    del remotes["storage"]
+    return {}
+
+def move(repo, job):
+    from dvc.fs import localfs
+    odb = repo.cloud.get_remote("storage", job["do"]).odb
+    failed = []
+
+    def size(oid):
+        try:
+            return odb.fs.info(odb.oid_to_path(oid))["size"]
+        except FileNotFoundError:
+            return None
+
+    def fetch(item):
+        oid, file, _ = item
+        try:
+            odb.fs.get_file(odb.oid_to_path(oid), file)
+        except FileNotFoundError:
+            failed.append([oid, "it is not there"])
+
+    with ThreadPoolExecutor(odb.fs.jobs or 4) as pool:
+        if job["do"] == "fetch":
+            list(pool.map(fetch, job["objects"]))
+            return {"failed": failed}
+        sizes = list(pool.map(lambda item: size(item[0]), job["objects"]))
+    new = [item for item, there in zip(job["objects"], sizes) if there != item[2]]
+    # A .dir object says that all its files are there, so it goes last.
+    for some in ([i for i in new if not i[0].endswith(".dir")], [i for i in new if i[0].endswith(".dir")]):
+        if some and not failed:
+            odb.add([i[1] for i in some], localfs, [i[0] for i in some], check_exists=False,
+                    on_error=lambda oid, error: failed.append([oid, f"{type(error).__name__}: {error}"]))
+    return {"failed": failed, "moved": len(new) - len(failed)}
+
+def words(error):
+    said = []
+    while error is not None:
+        text = f"{type(error).__name__}: {error}"
+        if text not in said:
+            said.append(text)
+        error = error.__cause__ or error.__context__
+    return "\n".join(said)
+
+job = json.load(sys.stdin)
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+try:
+    from dvc.repo import Repo
+    with Repo(job["root"]) as repo:
+        result = configure(repo, job) if job["do"] == "configure" else move(repo, job)
+except Exception as error:
+    result = {"error": words(error)}
+answer.write(json.dumps(result))
+answer.close()
+`;
+
+/** A value of DVC's configuration: a folder that is written relative to the configuration file, or a text as it is. */
+export type ConfiguredUrl = { readonly path: string } | { readonly text: string };
+
+/** An object, its file on this machine, and its size. */
+export type ObjectOnDisk = readonly [oid: string, file: string, bytes: number];
+
+export type DvcJob =
+  | { readonly do: "configure"; readonly url: ConfiguredUrl; readonly localUrl: ConfiguredUrl | null }
+  | { readonly do: "push" | "fetch"; readonly objects: readonly ObjectOnDisk[] };
+
+interface DvcAnswer {
+  readonly error?: string;
+  readonly failed?: readonly (readonly [oid: string, why: string])[];
+}
+
+export interface DvcPlace {
+  readonly root: string;
+  /** The `dvc` program; its Python is used. */
+  readonly dvc: string;
+  /** Where DVC keeps what it knows of other places; never in a home folder, which a container may not have. */
+  readonly siteCache: string;
+}
+
+/** Does a job inside DVC's Python; the objects that failed, with the reason. Secrets travel on the standard input alone. */
+export async function runInDvc(place: DvcPlace, job: DvcJob): Promise<readonly (readonly [oid: string, why: string])[]> {
+  const [python, ...args] = await pythonOf(place.dvc);
+  const env = { DVC_SITE_CACHE_DIR: place.siteCache, DVC_NO_ANALYTICS: "1" };
+  // Not in the storage folder: a file dvc.py there would be taken for DVC.
+  const options = { cwd: path.parse(place.root).root, env, input: JSON.stringify({ root: place.root, ...job }), maxBuffer: 1 << 30 };
+  let stdout: string;
+  let said: string;
+  try {
+    const run = await execa(python!, [...args, "-c", program], options);
+    stdout = run.stdout;
+    said = run.stderr;
+  } catch (cause) {
+    const text = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : String(cause);
+    throw new RemoteFailed(text.trim(), { cause });
+  }
+  const answer = JSON.parse(stdout) as DvcAnswer;
+  if (answer.error !== undefined) throw new RemoteFailed([answer.error, said.trim()].filter(Boolean).join("\n"));
+  return answer.failed ?? [];
+}
+
+/** The command of the Python that a `dvc` script is run by, as its first lines say. */
+async function pythonOf(dvc: string): Promise<string[]> {
+  const file = await whereIs(dvc);
+  const [first = "", second = ""] = (await readFile(file, "latin1")).slice(0, 4096).split("\n");
+  // pip's form for a long path: a shell script that is Python too.
+  const long = /^'''exec' "?([^"]+?)"? "\$0"/.exec(second)?.[1];
+  if (first === "#!/bin/sh" && long) return [long];
+  const command = first.startsWith("#!") ? first.slice(2).trim().split(/\s+/) : [];
+  if (command.some((word) => path.basename(word).startsWith("python"))) return command;
+  throw new RemoteFailed(`${file} is not a Python script, and Airloom needs the Python of DVC: install DVC with pip and set AIRLOOM_DVC to its dvc command`);
+}
+
+async function whereIs(program: string): Promise<string> {
+  const places = program.includes(path.sep) ? [program] : (process.env["PATH"] ?? "").split(path.delimiter).map((folder) => path.join(folder, program));
+  for (const file of places)
+    if (
+      await access(file, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path.resolve(file);
+  throw new RemoteFailed(`the dvc command ${program} is not there: npm start installs it; elsewhere set AIRLOOM_DVC to its path`);
+}
