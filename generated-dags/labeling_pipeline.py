@@ -22,8 +22,8 @@ with DAG(  # dags-ts/labeling.dag.ts:20
     ingest_images = NodeTask(  # dags-ts/labeling.dag.ts:21
         task_id="ingest_images",
         bundle=BUNDLE,
-        execution_timeout=timedelta(seconds=3600),
-        doc_md="Takes the pictures in `incoming/` into the store by their SHA-256. What cannot be taken goes to `incoming/rejected/`.",
+        execution_timeout=timedelta(seconds=86400),
+        doc_md="Takes the pictures in `incoming/` into the store by their SHA-256. What cannot be taken goes to `incoming/rejected/`. Each\npicture is complete by itself, so that a try goes on where the one before ended; the timeout is for a disk that hangs.",
         inputs={
             "sourceId": conf("source_id"),
         },
@@ -33,7 +33,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         task_id="select_batch",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=600),
-        doc_md="Chooses the images of this run: those of the source that no run has had yet, oldest first. Skips where there are none.",
+        doc_md="Chooses the images of this run: a batch of the source whose run is over and that was never stored, else those that no run\nhas had yet, oldest first. Skips where there are none.",
         inputs={
             "sourceId": conf("source_id"),
             "batchSize": conf("batch_size"),
@@ -60,6 +60,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         doc_md="Waits until every job of the task is finished.",
         inputs={
             "taskId": result("create_cvat_task", "id"),
+            "batchId": result("select_batch", "id"),
         },
     )
 
@@ -67,7 +68,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         task_id="pull_annotations",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
-        doc_md="Writes the boxes of a finished task beside its images, as YOLO label files; a picture without boxes gets an empty one.",
+        doc_md="Stores the boxes of a finished task, all or nothing, and writes them beside its images as YOLO label files.",
         inputs={
             "taskId": result("wait_for_annotations", "taskId"),
             "batchId": result("select_batch", "id"),
@@ -78,7 +79,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         task_id="commit_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=7200),
-        doc_md="Commits the images and annotations as a new dataset version: DVC objects, pointer, Git commit, push to DVC's remote.",
+        doc_md="Commits what the registry knows as a new dataset version: DVC objects, pointers, Git commit, push to DVC's remote.",
         inputs={
             "message": text("Auto-commit: labeling batch ", result("select_batch", "id"), " (", result("pull_annotations", "images"), " images, ", result("pull_annotations", "boxes"), " boxes)"),
         },
@@ -86,6 +87,6 @@ with DAG(  # dags-ts/labeling.dag.ts:20
 
     ingest_images >> select_batch
     select_batch >> create_cvat_task
-    create_cvat_task >> wait_for_annotations
+    [create_cvat_task, select_batch] >> wait_for_annotations
     [select_batch, wait_for_annotations] >> pull_annotations
     [pull_annotations, select_batch] >> commit_dataset

@@ -93,6 +93,7 @@ with DAG(  # dags-ts/training.dag.ts:49
             "modelName": conf("model_name"),
             "trained": result("train_model"),
             "evaluation": result("evaluate_model"),
+            "dataset": result("export_dataset"),
         },
     )
 
@@ -112,5 +113,5 @@ with DAG(  # dags-ts/training.dag.ts:49
 
     export_dataset >> train_model
     [export_dataset, train_model] >> evaluate_model
-    [evaluate_model, train_model] >> register_model
+    [evaluate_model, export_dataset, train_model] >> register_model
     [evaluate_model, export_dataset, register_model, train_model] >> publish_model

@@ -3,7 +3,6 @@ import { allClasses, differInCaseAlone } from "@airloom/dataset-platform/registr
 import type { Db } from "@airloom/dataset-platform/registry/database.ts";
 import { countImages } from "@airloom/dataset-platform/registry/images.ts";
 import type { ImageState } from "@airloom/dataset-platform/registry/tables.ts";
-import { unpushedVersions } from "@airloom/dataset-platform/registry/versions.ts";
 import { batchesWithCounts } from "./data-list.ts";
 import { age, count, print, table } from "./data-print.ts";
 import type { UseRegistry } from "./data-registry.ts";
@@ -21,13 +20,14 @@ async function statusOf(db: Db) {
     .select((eb) => eb.fn.countAll<number>().as("uncommitted"))
     .where("committed_annotation_id", "is distinct from", (eb) => eb.ref("visible_annotation_id"))
     .executeTakeFirstOrThrow();
+  const unpushed = await db.selectFrom("versions").select("commit").where("state", "=", "written").where("pushed_to", "is", null).orderBy("id").execute();
   const lastVersion = await db.selectFrom("versions").selectAll().where("state", "=", "written").orderBy("id", "desc").limit(1).executeTakeFirst();
   return {
     sources,
     openBatches: await batchesWithCounts(db, "open"),
     uncommitted,
     lastVersion: lastVersion ?? null,
-    unpushed: (await unpushedVersions(db)).map(({ commit }) => commit),
+    unpushed: unpushed.map(({ commit }) => commit),
     classesAlike: differInCaseAlone(await allClasses(db)),
   };
 }

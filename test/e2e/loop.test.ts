@@ -9,6 +9,7 @@ import { annotate, annotator, waitForTask } from "../../scripts/demo/annotate.ts
 import { type DrawnPicture, drawPicture, shapeLabels } from "../../scripts/demo/draw.ts";
 import { readSettings, type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
+import { trainingFolderName } from "../../runners/train/hold-folder.ts";
 import { type BoxXyxy, fromYolo, iouOf } from "../../yolo/src/boxes/boxes.ts";
 import { onFreePorts } from "../free-port.ts";
 import { patientAirflow } from "../patient-airflow.ts";
@@ -146,7 +147,14 @@ describe("the whole loop", () => {
       "classes.txt",
       "images.dvc",
     ]);
-    assert.match(await git("show", "HEAD:images.dvc"), /nfiles: 6\n {2}hash: md5\n {2}path: images/);
+    // One pointer for each folder of two digits: three pictures and their label files.
+    const pointers = await git("show", "HEAD:images.dvc");
+    const files = Array.from(pointers.matchAll(/nfiles: (\d+)\n {2}hash: md5\n {2}path: images\/[0-9a-f]{2}$/gm), ([, count]) => Number(count));
+    assert.equal(
+      files.reduce((sum, count) => sum + count, 0),
+      6,
+      pointers,
+    );
     firstCommit = await git("rev-parse", "HEAD");
     const env = { DVC_SITE_CACHE_DIR: path.join(root, "dvc-site"), DVC_NO_ANALYTICS: "1" };
     const { stdout } = await execa(path.join(settings.root, ".venv/bin/dvc"), ["status"], { cwd: settings.storage, env });
@@ -261,7 +269,11 @@ describe("the whole loop", () => {
     const manifest = await readFile(path.join(settings.model, "manifest.json"), "utf8");
     const conf = { version: "HEAD", epochs: 2, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 128, batch: 4, lr0: 1e-6 };
     const { dag_run_id: run } = await airflow.trigger("training_pipeline", conf);
-    const folder = path.join(settings.storage, ".airloom/training", run.replaceAll(/[^\w.-]+/g, "_"));
+    const folder = path.join(
+      settings.storage,
+      ".airloom/training",
+      trainingFolderName({ dagId: "training_pipeline", runId: run, taskId: "train_model", mapIndex: -1 }),
+    );
     const hasState = async () => (await readdir(folder).catch((): string[] => [])).includes("resume.safetensors");
     await waitFor(hasState, { what: "the state of the first epoch", quietMs: 120_000 });
     // As a spot instance or a cleared task is told to go. This stack's own: a person may train beside it.

@@ -99,7 +99,7 @@ async function checkFiles({ storage, cache }: DraftPlace, trx: Db, touched: read
 
 function refuse(storage: StorageLayout, wrong: readonly string[]): never {
   throw new MissingFiles(
-    `no dataset version is made, since ${wrong.length} of its pictures are not in ${storage.root} as the registry knows them: ${firstTen(wrong)}. Is the folder's volume mounted? \`npx airloom data verify\` lists what is wrong, and \`npx airloom data restore --bytes\` brings pictures back from DVC's cache or remote.`,
+    `no dataset version is made, since ${wrong.length} of its pictures are not in ${storage.root} as the registry knows them: ${firstTen(wrong)}. Is the folder's volume mounted? \`npx airloom data verify\` lists what is wrong, and \`npx airloom data rebuild\` brings pictures back from DVC's cache or remote.`,
   );
 }
 

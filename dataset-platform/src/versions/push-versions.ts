@@ -44,7 +44,7 @@ export async function pushVersions(place: PushPlace, db: Db): Promise<void> {
   await push();
   if (missing.length > 0)
     throw new RemoteFailed(
-      `${named(missing)} of dataset versions could not be pushed to ${remote.name}: the cache ${place.cache} lacks them, or has them damaged. If the former remote has them, set DVC_REMOTE_URL to it once more and run dvc fetch --all-commits in ${place.root}; \`npx airloom data restore --bytes\` brings back those of the newest version`,
+      `${named(missing)} of dataset versions could not be pushed to ${remote.name}: the cache ${place.cache} lacks them, or has them damaged. If the former remote has them, set DVC_REMOTE_URL to it once more and run dvc fetch --all-commits in ${place.root}; \`npx airloom data rebuild\` brings back those of the newest version`,
     );
 }
 
