@@ -2,7 +2,7 @@
 //
 //   node --import tsx bench/sdk-tasks.ts [tasks]
 //
-// A real Airflow (SQLite, LocalExecutor); one task after the other, so that none waits for a core.
+// A real Airflow (PostgreSQL, LocalExecutor); one task after the other, so that none waits for a core.
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
