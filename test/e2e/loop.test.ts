@@ -7,6 +7,7 @@ import { execa } from "execa";
 import { AirflowClient } from "../../sdk/src/airflow/client.ts";
 import { annotate, annotator, waitForTask } from "../../scripts/demo/annotate.ts";
 import { type DrawnPicture, drawPicture, shapeLabels } from "../../scripts/demo/draw.ts";
+import { databaseUrl } from "../../scripts/stack/database-url.ts";
 import { readSettings, type StackSettings, urlOf } from "../../scripts/stack/settings.ts";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
 import { trainingFolderName } from "../../runners/train/hold-folder.ts";
@@ -211,6 +212,47 @@ describe("the whole loop", () => {
       [],
     );
   }).timeout(240_000);
+
+  it("labels in six runs at once: each picture once, one project, and every rule of the data holds", async () => {
+    const each = 4;
+    const sources = Array.from({ length: 6 }, (_, i) => `yard${i}`);
+    for (const [i, source] of sources.entries()) {
+      await mkdir(path.join(settings.incoming, source));
+      for (let n = 0; n < each; n++) {
+        const picture = await drawPicture(5000 + i * each + n);
+        truth.set(picture.sha256, picture);
+        await writeFile(path.join(settings.incoming, source, `${n}.jpg`), picture.jpeg);
+      }
+    }
+    const conf = { batch_size: 10, cvat_project: "Together", labels: [...shapeLabels] };
+    const runs = await Promise.all(sources.map(async (source_id) => (await airflow.trigger("labeling_pipeline", { ...conf, source_id })).dag_run_id));
+    const annotated = await Promise.all(runs.map((runId) => annotate({ settings, airflow, runId, truth, patienceMs: patientMs(120_000) })));
+    for (const run of runs) assert.equal((await airflow.waitForRun("labeling_pipeline", run)).state, "success");
+    assert.equal(new Set(annotated.map(({ taskId }) => taskId)).size, sources.length);
+    const batches = await Promise.all(runs.map((run) => airflow.xcom("labeling_pipeline", run, "select_batch")));
+    assert.deepEqual(
+      batches.map((batch) => (batch as { images: number }).images),
+      sources.map(() => each),
+    );
+    const cvat = annotator(settings);
+    const projects = await Promise.all(annotated.map(async ({ taskId }) => (await cvat.task(taskId)).project_id));
+    assert.equal(new Set(projects).size, 1, `projects ${projects}`);
+
+    const data = async (...args: string[]) => {
+      const env = { AIRLOOM_REGISTRY_URL: databaseUrl(settings.database, "airloom"), STORAGE_DIR: settings.storage };
+      return (await execa(process.execPath, ["runners/bin/airloom-data.mjs", ...args], { cwd: settings.root, env })).stdout;
+    };
+    const { sources: counted, uncommitted } = JSON.parse(await data("--json", "status")) as {
+      sources: { source: string; new: number; claimed: number; labelled: number; excluded: number }[];
+      uncommitted: number;
+    };
+    assert.deepEqual(
+      counted.filter(({ source }) => sources.includes(source)),
+      sources.map((source) => ({ source, new: 0, claimed: 0, labelled: each, excluded: 0 })),
+    );
+    assert.equal(uncommitted, 0);
+    assert.deepEqual(JSON.parse(await data("--json", "verify", "--deep")), []);
+  }).timeout(300_000);
 
   it("trains on that version to mAP50 ≥ 0.90, with curves in MLflow, a registered model and a manifest", async () => {
     const conf = { version: "HEAD", epochs, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 256, batch: 8 };
