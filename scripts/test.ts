@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { startTestPostgres } from "../test/database.ts";
 import { runJobs } from "./test/lanes.ts";
 import { jobsOf, type PartName, partNames } from "./test/parts.ts";
 
@@ -41,7 +42,12 @@ const reports = mkdtempSync(path.join(tmpdir(), "airloom-test-"));
 const started = Date.now();
 const { jobs, notes } = jobsOf(only ?? partNames, reports);
 for (const note of notes) console.log(note);
+// One PostgreSQL for all of them, each test with a database of its own.
+const areTests = (only ?? partNames).some((part) => ["unit", "conformance"].includes(part));
+const postgres = areTests && !process.env["AIRLOOM_TEST_DATABASE_URL"] ? await startTestPostgres() : undefined;
+if (postgres) process.env["AIRLOOM_TEST_DATABASE_URL"] = postgres.url;
 const { ended, interrupted } = await runJobs(jobs, lanes);
+await postgres?.stop();
 rmSync(reports, { recursive: true, force: true });
 
 const slowest = (title: string, rows: readonly (readonly [seconds: number, name: string])[]) => {

@@ -35,6 +35,12 @@ function registryConnection({ database: { host, port, user, password, sslmode } 
   return JSON.stringify({ conn_type: "postgres", host, port, login: user, password, schema: "airloom", ...(sslmode ? { extra: { sslmode } } : {}) });
 }
 
+/** What DVC's remotes read of a person's environment: log-ins of object stores, an SSH agent, proxies, certificates. */
+const remoteVariables = /^(AWS_|GOOGLE_|AZURE_|SSH_AUTH_SOCK$|(https?|no|all)_proxy$|(HTTPS?|NO|ALL)_PROXY$|SSL_CERT_|REQUESTS_CA_BUNDLE$)/;
+
+const remoteAccess = (env: StackSettings["env"]): Record<string, string> =>
+  Object.fromEntries(Object.entries(env).flatMap(([name, value]) => (remoteVariables.test(name) && value ? [[name, value]] : [])));
+
 /** The environment of Airflow's programs, and so of the tasks that it starts: Airflow's settings, and where the tasks find things. */
 export function airflowEnvironment(settings: StackSettings): Record<string, string> {
   const { env, home, host, ports, root } = settings;
