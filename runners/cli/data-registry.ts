@@ -11,6 +11,8 @@ export interface DataPlace {
   readonly url: string;
   readonly pgDump: string;
   readonly storage: StorageLayout;
+  readonly dvc: string;
+  readonly dvcRemoteUrl: string;
 }
 
 /** Runs `work` with the registry open. */
@@ -64,7 +66,9 @@ export const useRegistry: UseRegistry = async (work) => {
   const pgDump = variables["AIRLOOM_PG_DUMP"] || "pg_dump";
   const registry = await Registry.openWithoutStorage({ url, storage, pgDump });
   try {
-    return await work({ registry, url, pgDump, storage });
+    const dvc = variables["AIRLOOM_DVC"] || path.join(root, ".venv/bin/dvc");
+    const dvcRemoteUrl = variables["DVC_REMOTE_URL"] || path.join(storage.root, ".remote");
+    return await work({ registry, url, pgDump, storage, dvc, dvcRemoteUrl });
   } finally {
     await registry.close();
   }

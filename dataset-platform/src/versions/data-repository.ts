@@ -4,13 +4,14 @@ import type { Actor } from "../registry/events.ts";
 import type { Registry } from "../registry/registry.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
 import type { StorageLayout } from "../store/layout.ts";
-import { isThere, objectPath } from "./dvc-objects.ts";
+import { isThere, md5OfFile, objectPath, sizeOf } from "./dvc-objects.ts";
 import { RemoteFailed } from "./errors.ts";
 import { Git } from "./git.ts";
 import { pushVersions } from "./push-versions.ts";
 import { readVersion } from "./read-version.ts";
 import { configureRemote, firstConfig, remoteOf } from "./remote.ts";
 import { type News, whileCommitting } from "./repository-lock.ts";
+import { each, fetchObjects, type WantedObject } from "./transfer.ts";
 import type { DatasetVersion } from "./version-pictures.ts";
 import { type WritePlace, writeVersion } from "./write-version.ts";
 
@@ -88,6 +89,22 @@ export class DataRepository {
     if (place.remote.kind === "dvc" && (await isThere(path.join(place.root, ".dvc/config"))))
       await configureRemote(place, place.remote, place.storage.private, place.news);
     return readVersion(place, name, { db: registry?.db, verify });
+  }
+
+  /**
+   * Brings objects into the cache: those that it lacks, or has in another size or with other bytes, from the remote. Returns
+   * those that are nowhere whole.
+   */
+  async bring(wanted: readonly WantedObject[]): Promise<string[]> {
+    const place = this.#place;
+    await this.ensure();
+    if (place.remote.kind === "dvc") await configureRemote(place, place.remote, place.storage.private, place.news);
+    const lacking: WantedObject[] = [];
+    await each(wanted, async (object) => {
+      const file = objectPath(place.cache, object.oid);
+      if ((await sizeOf(file)) === undefined || (await md5OfFile(file)) !== object.oid) lacking.push(object);
+    });
+    return lacking.length === 0 ? [] : fetchObjects(place, place.remote, lacking);
   }
 
   /** Where objects are on this machine. */
