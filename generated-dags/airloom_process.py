@@ -33,7 +33,7 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 GRACE_SECONDS = 20.0
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 # Airflow's own secrets are no business of a task's: it asks for connections and variables over the socket.
-HIDDEN_ENVIRONMENT = ("AIRFLOW_", "_AIRFLOW", "POSTGRES_", "DATABASE_URL", "LABELER_", "CVAT_")
+HIDDEN_ENVIRONMENT = ("AIRFLOW_", "_AIRFLOW", "POSTGRES_", "PGPASSWORD", "DATABASE_URL", "LABELER_", "CVAT_")
 
 
 class NodeProcess:

@@ -117,9 +117,11 @@ add("data_missing_part", () => {
 });
 add("data_null", () => say({ value: give({ value: null }) as unknown as Ref<string> }));
 add("data_kinds", () => {
-  const values = [0, -1.5, 1e21, true, false, "", "é😀\u2028", [], {}, [[1], { a: [] }]] as const;
+  const values = [0, -1.5, 1e18, 1.5e-7, true, false, "", "é😀\u2028", [], {}, [[1], { a: [] }]] as const;
   for (const [i, value] of values.entries()) say({ value: give({ value }, { id: `give_${i}` }) as unknown as Ref<unknown> }, { id: `say_${i}` });
 });
+// Whole numbers that PostgreSQL keeps, and that Airflow cannot send to a task.
+add("data_huge", () => say({ value: give({ value: 1e21 }) as unknown as Ref<unknown> }));
 add("data_text", () => {
   const found = give({ value: { n: 3, t: "{{ ds }} $HOME `x`" } }) as unknown as Ref<{ n: number; t: string }>;
   say({ value: template`${found.n} of ${found.t} in ${template`a ${"run"}`}` });

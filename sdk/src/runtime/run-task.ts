@@ -74,7 +74,14 @@ function toJson(value: unknown): Json {
   const bytes = Buffer.byteLength(text);
   if (bytes > maxResultBytes)
     throw new RangeError(`the task's result is ${bytes} bytes of JSON, and ${maxResultBytes} is the most: write it to a file and return its path`);
-  return JSON.parse(text) as Json;
+  return JSON.parse(text, refuseHuge) as Json;
+}
+
+/** Airflow on PostgreSQL keeps such a number as a whole one, and can then send it to no task. */
+function refuseHuge(_key: string, value: unknown): unknown {
+  if (typeof value === "number" && Math.abs(value) >= 2 ** 63)
+    throw new RangeError(`the task's result holds ${value}, and Airflow cannot pass on numbers of 2^63 and more: divide it, or return it as text`);
+  return value;
 }
 
 function contextOf(start: StartMessage, channel: Asking, signal: AbortSignal): TaskContext {

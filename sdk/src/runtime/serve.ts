@@ -53,7 +53,7 @@ async function inImage(dag: Dag, schemas: TaskSchemas, start: StartMessage): Pro
 }
 
 /** Airflow's own secrets are no business of a task's: its coordinator passes its whole environment on. */
-const hiddenEnvironment = ["AIRFLOW_", "_AIRFLOW", "POSTGRES_", "DATABASE_URL", "LABELER_", "CVAT_"];
+const hiddenEnvironment = ["AIRFLOW_", "_AIRFLOW", "POSTGRES_", "PGPASSWORD", "DATABASE_URL", "LABELER_", "CVAT_"];
 
 async function underCoordinator(dag: Dag, schemas: TaskSchemas, conf: Readonly<Record<string, unknown>>, comm: string, logs: string): Promise<void> {
   for (const name of Object.keys(process.env)) if (hiddenEnvironment.some((prefix) => name.startsWith(prefix))) delete process.env[name];
