@@ -33,7 +33,8 @@ export async function readTrainingData(place: string): Promise<TrainingData> {
   const folder = path.dirname(file);
   if (path.basename(file) === "data.json") {
     const { labels, train, validation, commit } = await readDataFile(folder);
-    const pictures = (part: typeof train) => part.map(({ image, objects }) => ({ file: path.join(folder, image), objects }));
+    const pictures = (part: readonly ((typeof train)[number] & { readonly asked?: readonly number[] | null })[]) =>
+      part.map(({ image, objects, asked }) => ({ file: path.join(folder, image), objects, asked: asked ?? undefined }));
     return { labels, train: pictures(train), validation: pictures(validation), name: `${folder} (commit ${commit})` };
   }
   const { root, train, val, labels } = await readYaml(file);
@@ -41,10 +42,11 @@ export async function readTrainingData(place: string): Promise<TrainingData> {
   return { labels, train: await part(train), validation: await part(val), name: file };
 }
 
-/** Pictures of a data set whose labels are no longer what they were, or that are gone. */
+/** Pictures of a data set whose labels, or what was asked of them, are no longer what they were, or that are gone. */
 export function changedSince(before: TrainingData, now: TrainingData): string[] {
-  const objects = new Map([...now.train, ...now.validation].map((picture) => [picture.file, JSON.stringify(picture.objects)]));
-  return [...before.train, ...before.validation].flatMap((picture) => (objects.get(picture.file) === JSON.stringify(picture.objects) ? [] : [picture.file]));
+  const known = ({ objects, asked }: PictureFile) => JSON.stringify([objects, asked]);
+  const labels = new Map([...now.train, ...now.validation].map((picture) => [picture.file, known(picture)]));
+  return [...before.train, ...before.validation].flatMap((picture) => (labels.get(picture.file) === known(picture) ? [] : [picture.file]));
 }
 
 async function fileIn(folder: string): Promise<string> {

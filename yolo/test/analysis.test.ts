@@ -29,6 +29,17 @@ describe("the confusion matrix", () => {
     ]);
   });
 
+  it("leaves out what is said of a class that nobody was asked about, unless the picture has one", () => {
+    // Asked for squares; there are circles as well, so that both count: as above.
+    assert.deepEqual(confusionMatrix([{ ...picture, asked: [1] }], 2), confusionMatrix([picture], 2));
+    // Without its circles nothing said of circles counts, and the square that was taken for something else is a false alarm.
+    assert.deepEqual(confusionMatrix([{ ...picture, objects: picture.objects.slice(2), asked: [1] }], 2), [
+      [0, 0, 0],
+      [0, 0, 1],
+      [0, 1, 0],
+    ]);
+  });
+
   it("gives an object to the detection that overlaps it most, once", () => {
     const two = { objects: [{ cls: 0, box: box(0) }], detections: [1, 2].map((x) => ({ cls: 0, score: 0.9, box: box(x) })) };
     assert.deepEqual(confusionMatrix([two], 1), [

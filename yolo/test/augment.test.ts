@@ -30,7 +30,7 @@ describe("augmentation", () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 1e6 }), async (seed) => {
         const into = new Uint8Array(side * side * 3);
-        const objects = await augmentedSample(source(picture(64, 48, [20, 15, 44, 33])), 0, { side, seed: [seed], options }, into);
+        const { objects } = await augmentedSample(source(picture(64, 48, [20, 15, 44, 33])), 0, { side, seed: [seed], options }, into);
         const hull = whiteHull(into);
         if (objects.length === 0) return;
         objects[0]!.box.forEach((value, i) => assert.ok(Math.abs(value - hull![i]!) <= 1.6, `label ${objects[0]!.box}, white ${hull}`));
@@ -44,7 +44,7 @@ describe("augmentation", () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 1e6 }), async (seed) => {
         const into = new Uint8Array(side * side * 3);
-        const objects = await augmentedSample(source(picture(64, 48, [24, 18, 40, 30])), 0, { side, seed: [seed], options }, into);
+        const { objects } = await augmentedSample(source(picture(64, 48, [24, 18, 40, 30])), 0, { side, seed: [seed], options }, into);
         const hull = whiteHull(into);
         if (objects.length === 0) return;
         // A turned corner is thinner than a pixel: its hull may fall short of the label.
@@ -61,10 +61,33 @@ describe("augmentation", () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 1e6 }), async (seed) => {
         const into = new Uint8Array(side * side * 3);
-        const objects = await augmentedSample(pictures, seed % 3, { side, seed: [seed], options: seed % 2 ? options : defaultAugment }, into);
+        const { objects } = await augmentedSample(pictures, seed % 3, { side, seed: [seed], options: seed % 2 ? options : defaultAugment }, into);
         for (const { box } of objects) assert.ok(box[0] >= 0 && box[1] >= 0 && box[2] <= side && box[3] <= side && box[2] - box[0] > 2 && box[3] - box[1] > 2);
       }),
       { numRuns: 40 },
+    );
+  });
+
+  it("knows of a mosaic, and of a mixture of two, what was asked on every picture in it (property)", async () => {
+    const all = [[0, 1, 2], [0, 1], [1, 2], undefined].map((asked) => ({ ...picture(64, 64, [0, 0, 64, 64]), objects: [], asked }));
+    const used: number[] = [];
+    const pictures: PictureSource = {
+      length: all.length,
+      get: async (index) => {
+        used.push(index);
+        return all[index]!;
+      },
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 1e6 }), fc.constantFrom(0, 1), async (seed, mosaic) => {
+        used.length = 0;
+        const options = { ...defaultAugment, mosaic, mixup: 0.5 };
+        const { asked } = await augmentedSample(pictures, seed % 4, { side, seed: [seed], options }, new Uint8Array(side * side * 3));
+        assert.ok(mosaic ? used.length === 4 || used.length === 8 : used.length === 1);
+        const common = [0, 1, 2].filter((cls) => used.every((i) => all[i]!.asked?.includes(cls) ?? true));
+        assert.deepEqual(asked, used.every((i) => i === 3) ? undefined : common);
+      }),
+      { numRuns: 60 },
     );
   });
 

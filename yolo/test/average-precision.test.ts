@@ -45,6 +45,32 @@ describe("COCO metrics", () => {
     assert.deepEqual([precision, recall], [1, 0.5]);
   });
 
+  it("leave out detections of a class on pictures where nobody was asked for it and none is, as counted by hand", () => {
+    const car = { box: [0, 0, 10, 10] as const, cls: 0 };
+    const hit = { ...car, score: 0.5 };
+    const alarm = (cls: number) => ({ box: [50, 50, 60, 60] as const, score: 0.9, cls });
+    // Asked for trucks alone: cars are unknown here, and a truck that is not there is a false alarm.
+    const trucks: Evaluated = { objects: [], asked: [1], detections: [alarm(0), alarm(1)] };
+    const cars: Evaluated = { objects: [car], asked: [0], detections: [hit] };
+    const [own] = evaluate([cars, trucks], 2).classes;
+    assert.deepEqual([own!.objects, own!.precision, own!.recall, own!.ap50], [1, 1, 1, 1]);
+    // Had all been asked, the surest car would be wrong: one of two is right.
+    const [unlimited] = evaluate([cars, { ...trucks, asked: undefined }], 2).classes;
+    assert.deepEqual([unlimited!.precision, unlimited!.recall, unlimited!.ap50], [0.5, 1, 0.5]);
+    // A picture that has a car tells of cars, whatever was asked.
+    const [there] = evaluate([{ ...trucks, objects: [car], detections: [hit, alarm(0)] }], 2).classes;
+    assert.deepEqual([there!.precision, there!.recall, there!.ap50], [0.5, 1, 0.5]);
+    const truck = { box: [0, 0, 10, 10] as const, cls: 1 };
+    const both = evaluate([cars, trucks, { objects: [truck], asked: [1], detections: [{ ...truck, score: 0.5 }] }], 2);
+    assert.deepEqual(
+      both.classes.map(({ cls, ap50 }) => [cls, ap50]),
+      [
+        [0, 1],
+        [1, 0.5],
+      ],
+    );
+  });
+
   it("are 0 without detections, and leave out classes without objects", () => {
     const { map50, classes } = evaluate([{ objects: [{ box: [0, 0, 5, 5], cls: 1 }], detections: [] }], 3);
     assert.equal(map50, 0);

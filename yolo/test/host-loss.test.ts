@@ -7,6 +7,7 @@ import { anchorTensors } from "../src/loss/decode.ts";
 import { addHostLoss, lossMeans, type LossSums } from "../src/loss/host-loss.ts";
 import { detectionLoss } from "../src/loss/loss.ts";
 import { bins, strides } from "../src/nn/model.ts";
+import { askedMask } from "../src/train/collate.ts";
 import "./instruction-set.ts";
 
 interface Case {
@@ -18,10 +19,12 @@ interface Case {
   readonly size: number;
   /** Objects of each picture. */
   readonly counts: readonly number[];
+  /** What was asked on each picture: without it, everything on all of them. */
+  readonly asked?: readonly (readonly number[])[];
 }
 
 /** Both losses of the same predictions: TensorFlow's, which is held to torch's, and the one in plain loops. */
-function bothLosses({ seed, width, height, classes, size, counts }: Case): { tensorflow: number[]; host: number[] } {
+function bothLosses({ seed, width, height, classes, size, counts, asked }: Case): { tensorflow: number[]; host: number[] } {
   const random = seededRandom(seed);
   const noise = (length: number, low: number, high: number) => Float32Array.from({ length }, () => uniform(random, low, high));
   const pictures = counts.map((count) => ({
@@ -37,7 +40,7 @@ function bothLosses({ seed, width, height, classes, size, counts }: Case): { ten
     }),
   }));
   const sums: LossSums = { box: 0, cls: 0, dfl: 0, weight: 0 };
-  for (const { levels, objects } of pictures) addHostLoss(sums, levels, classes, objects);
+  pictures.forEach(({ levels, objects }, i) => addHostLoss(sums, levels, classes, objects, asked?.[i]));
 
   const tensorflow = tf.tidy(() => {
     const flat = (channels: number, part: (level: RawLevel) => Float32Array) =>
@@ -58,6 +61,7 @@ function bothLosses({ seed, width, height, classes, size, counts }: Case): { ten
       boxes: tf.tensor3d(padded.map((objects) => objects.map(({ box }) => [...box]))),
       classes: tf.tensor3d(padded.map((objects) => objects.map(({ cls }) => Array.from({ length: classes }, (_, c) => Number(c === cls))))),
       present: tf.tensor3d(padded.map((objects) => objects.map(({ cls }) => [Number(cls >= 0)]))),
+      ...(asked && { asked: tf.tensor2d(askedMask(asked, classes), [asked.length, classes]) }),
     };
     const { parts } = detectionLoss(
       flat(4 * bins, ({ box }) => box),
@@ -98,4 +102,36 @@ describe("the loss in plain loops", () => {
     });
     fc.assert(fc.property(cases, agree), { numRuns: 40 });
   }).timeout(120_000);
+
+  it("equals TensorFlow's where pictures were asked for some classes, or for none", () => {
+    agree({ seed: 5, width: 64, height: 64, classes: 3, size: 40, counts: [0, 6, 6, 6], asked: [[1], [], [0, 2], [0, 1, 2]] });
+    const cases = fc
+      .record({
+        seed: fc.integer({ min: 0, max: 1e6 }),
+        classes: fc.integer({ min: 1, max: 6 }),
+        counts: fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 1, maxLength: 3 }),
+      })
+      .chain((made) => {
+        const asked = fc.array(fc.subarray(Array.from({ length: made.classes }, (_, cls) => cls)), {
+          minLength: made.counts.length,
+          maxLength: made.counts.length,
+        });
+        return asked.map((each): Case => ({ ...made, width: 64, height: 96, size: 60, asked: each }));
+      });
+    fc.assert(fc.property(cases, agree), { numRuns: 30 });
+  }).timeout(120_000);
+
+  it("is bit for bit the same where all classes were asked as where nothing is said", () => {
+    const given = { seed: 6, width: 64, height: 64, classes: 3, size: 40, counts: [5, 0] };
+    assert.deepEqual(
+      bothLosses({
+        ...given,
+        asked: [
+          [2, 0, 1],
+          [0, 1, 2],
+        ],
+      }),
+      bothLosses(given),
+    );
+  });
 });

@@ -113,6 +113,64 @@ describe("task-aligned assignment", () => {
   });
 });
 
+describe("detection loss where not all classes were asked", () => {
+  const anchors = anchorTensors(32, 32); // 16 + 4 + 1 cells
+  /** The first cell of the finest level predicts exactly the object's box, 3 px to each side of (4, 4): 0.625 of bin 0 and 0.375 of bin 1. */
+  const own = 0;
+  const box = tf.buffer([1, anchors.count, 4 * bins]);
+  for (let k = 0; k < 4; k++) for (let bin = 0; bin < bins; bin++) box.set([Math.log(0.625), Math.log(0.375)][bin] ?? -100, 0, own, k * bins + bin);
+  /** Logits of classes 0, 1 and 2, the same in all cells. */
+  const logits = [-2, 1, -1] as const;
+  const cls = tf.tile(tf.tensor3d([[[...logits]]]), [1, anchors.count, 1]) as tf.Tensor3D;
+  /** One object, of class 1, around the centre of that cell alone: the only cell that it can take. */
+  const object = { boxes: tf.tensor3d([[[1, 1, 7, 7]]]), classes: tf.tensor3d([[[0, 1, 0]]]), present: tf.tensor3d([[[1]]]) };
+  const run = (asked?: readonly number[]) => {
+    const truth = { ...object, ...(asked && { asked: tf.tensor2d([[0, 1, 2].map((c) => Number(asked.includes(c)))]) }) };
+    return tf.tidy(() => {
+      const { parts, boxGradient, clsGradient } = detectionLoss(box.toTensor() as tf.Tensor3D, cls, truth, anchors);
+      return { parts: [...parts.dataSync()], box: boxGradient.dataSync(), cls: clsGradient.arraySync()[0]! };
+    });
+  };
+  const softplus = (x: number) => Math.log1p(Math.exp(x));
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+  // By hand: the cell fits the object wholly, so that its target is 1 and so is the sum of all targets. The BCE is log(1 + e^x)
+  // in each cell that counts, less x in the cell of the object.
+  it("is, by hand, the BCE of the asked classes, and of another one in the cells of its objects", () => {
+    const of = (...classes: number[]) => classes.reduce((sum, c) => sum + anchors.count * softplus(logits[c]!), 0);
+    const cases: [readonly number[] | undefined, number][] = [
+      [undefined, of(0, 1, 2) - logits[1]],
+      [[0, 1, 2], of(0, 1, 2) - logits[1]],
+      [[0, 1], of(0, 1) - logits[1]],
+      // The object counts all the same, and only where it is.
+      [[0], of(0) + softplus(logits[1]) - logits[1]],
+      [[], softplus(logits[1]) - logits[1]],
+    ];
+    const dfl = -(0.625 * Math.log(0.625) + 0.375 * Math.log(0.375));
+    for (const [asked, expected] of cases) {
+      const { parts } = run(asked);
+      [0, expected, dfl].forEach((value, k) => assert.ok(Math.abs(parts[k]! - value) < 1e-4, `asked ${asked}: loss ${k} is ${parts[k]}, by hand ${value}`));
+    }
+  });
+
+  it("has no gradient at all where nobody was asked, and the same as ever elsewhere", () => {
+    const [all, some] = [run(), run([0])];
+    assert.deepEqual(some.box, all.box);
+    some.cls.forEach((row, cell) => {
+      assert.equal(row[0], all.cls[cell]![0]);
+      // 0.5 is the weight of the BCE; the target is 1 in the object's cell.
+      if (cell === own) assert.ok(Math.abs(row[1]! - 0.5 * (sigmoid(logits[1]) - 1)) < 1e-5);
+      else assert.ok(row[1] === 0, `cell ${cell}, class 1: ${row[1]}`);
+      assert.ok(row[2] === 0, `cell ${cell}, class 2: ${row[2]}`);
+      assert.ok(all.cls[cell]![2]! > 0);
+    });
+  });
+
+  it("is bit for bit the same where all were asked as where nothing is said", () => {
+    assert.deepEqual(run([0, 1, 2]), run());
+  });
+});
+
 describe("detection loss", () => {
   const anchors = anchorTensors(32, 32);
   const truth = {

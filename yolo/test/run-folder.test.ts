@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
+import { checkData } from "../src/train/check-data.ts";
 import { defaultOptions, type TrainOptions } from "../src/train/options.ts";
 import type { PictureFile } from "../src/train/pictures.ts";
 import { trainInFolder } from "../src/train/run-folder.ts";
@@ -177,6 +178,36 @@ describe("a training run in a folder", () => {
     assert.match(back.notes.join("\n"), /going on from epoch 2, step 2/);
     assert.deepEqual(await readFile(path.join(back.folder, "last.safetensors")), await readFile(path.join(whole.folder, "last.safetensors")));
   }).timeout(120_000);
+
+  it("is the same run, bit for bit, where every picture says that it was asked for all; another one where some were not", async () => {
+    const { train: pictures, ...rest } = job({ epochs: 1 });
+    const asking = (asked: readonly number[]) => ({ ...rest, train: pictures.map((picture, i) => (i === 0 ? { ...picture, asked } : picture)) });
+    const whole = await run({ ...rest, train: pictures }, "nothing-said");
+    await run({ ...rest, train: pictures }, "asked", 2);
+    const other = await run(asking([1]), "asked", 1);
+    assert.match(other.notes.join("\n"), /has other training pictures or their labels: beginning anew/);
+    const same = await run(asking([1, 0]), "asked");
+    assert.match(same.notes.join("\n"), /going on from epoch 1, step 3/);
+    assert.deepEqual(await readFile(path.join(same.folder, "last.safetensors")), await readFile(path.join(whole.folder, "last.safetensors")));
+  }).timeout(240_000);
+
+  it("says which classes nobody was asked to mark", async () => {
+    const { train: pictures, validation, labels, options } = job({});
+    const asked = (part: readonly PictureFile[], ...classes: number[]) => part.map((picture) => ({ ...picture, asked: classes }));
+    const odd = (change: Partial<TrainJob>) => checkData({ train: pictures, validation, labels, options, ...change });
+    assert.deepEqual(await odd({}), []);
+    assert.deepEqual(await odd({ validation: asked(validation, 0, 1) }), []);
+    const smallOnly = validation.map(({ file, objects }) => ({ file, objects: objects.filter(({ cls }) => cls === 0), asked: [0] }));
+    assert.deepEqual(await odd({ validation: smallOnly }), ["nobody was asked to mark large on the validation pictures: it cannot be measured"]);
+    assert.deepEqual(await odd({ train: asked(pictures, 1) }), ["nobody was asked to mark small on the training pictures: what is not one cannot be learned"]);
+    const empty = (part: readonly PictureFile[]) => part.map(({ file }) => ({ file, objects: [], asked: [] }));
+    assert.deepEqual(await odd({ train: [...empty(pictures.slice(1)), ...asked(pictures.slice(0, 1), 0)], validation: empty(validation) }), [
+      "nobody was asked to mark small on the validation pictures: it cannot be measured",
+      "nobody was asked to mark large on the training pictures: it cannot be learned",
+      "nobody was asked to mark large on the validation pictures: it cannot be measured",
+    ]);
+    await assert.rejects(odd({ train: asked(pictures, 2) }), /0\.png: class 2, which it was asked for, is not one of 0 … 1/);
+  });
 
   it("refuses data that cannot be trained with, and names the picture and the object", async () => {
     const good = job({});

@@ -62,6 +62,21 @@ describe("traced training", () => {
     agree(...both({ gathers: true, optimizer: "SGD" }), steps, 1e-3);
   }).timeout(120_000);
 
+  it("equals eager training where batches say which classes were asked, also from the second batch on", () => {
+    const batch = (seed: number, ...asked: number[]) => ({ ...drawnBatch(seed), asked: Float32Array.from(asked) });
+    agree(...both({}), [{ batch: batch(1, 1, 0, 0, 0, 0, 1), update: 1 }], 1e-4);
+    const steps = [drawnBatch(1), batch(2, 0, 1, 0, 1, 1, 1)].map((each, i) => ({ batch: each, update: i + 1 }));
+    agree(...both({ optimizer: "SGD" }), steps, 1e-3);
+    const losses = [drawnBatch(1), batch(1, 1, 0, 0, 0, 0, 1)].map((each) => {
+      const trainer = both({})[1];
+      const parts = trainer.step(each, rates(1));
+      trainer.dispose();
+      return parts;
+    });
+    // Of six classes in two pictures two are left, and the cells of the others' objects.
+    assert.ok(losses[1]![1]! < 0.5 * losses[0]![1]!, `${losses[1]![1]} of ${losses[0]![1]}`);
+  }).timeout(120_000);
+
   it("leaves frozen parameters as they are, bit for bit, and learns the others", () => {
     const [eager, traced] = both({ frozen: frozenPrefixes(10) });
     for (const trainer of [eager, traced]) {

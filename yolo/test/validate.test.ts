@@ -94,6 +94,22 @@ describe("validation", () => {
     for (const part of parts) await part.dispose();
   }).timeout(60_000);
 
+  it("counts, of losses and of detections, only classes that were asked", async () => {
+    const run = async (asked?: readonly number[]) => {
+      const measured = validator(files.map(({ file }) => ({ file, objects: [], asked })));
+      const made = await measured.run(weights);
+      await measured.dispose();
+      return made;
+    };
+    const [all, both, first, second, none] = [await run(), await run([0, 1]), await run([0]), await run([1]), await run([])];
+    assert.deepEqual(both.losses, all.losses);
+    // Without objects the BCE of all classes is the sum of each one's.
+    assert.ok(first.losses[1] > 0 && second.losses[1] > 0);
+    assert.ok(Math.abs(first.losses[1] + second.losses[1] - all.losses[1]) < 1e-6 * all.losses[1]);
+    assert.deepEqual(none.losses, [0, 0, 0]);
+    assert.ok(first.evaluated.every(({ asked }) => asked!.join() === "0"));
+  }).timeout(60_000);
+
   it("names a picture that went away during training, and ends its threads all the same", async () => {
     const gone = path.join(folder, "gone.png");
     const measured = validator([...files, { file: gone, objects: [] }]);

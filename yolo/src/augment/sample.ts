@@ -1,3 +1,4 @@
+import { type Asked, askedOnAll } from "../boxes/asked.ts";
 import type { BoxXyxy } from "../boxes/boxes.ts";
 import { padGrey } from "../boxes/letterbox.ts";
 import { type Affine, mapBox, type MoveOptions, randomAffine } from "./affine.ts";
@@ -13,6 +14,15 @@ export interface Picture {
   readonly height: number;
   /** xyxy in this picture's pixels. */
   readonly objects: readonly LabelledObject[];
+  readonly asked?: Asked;
+}
+
+/** What is known of a sample. */
+export interface Sample {
+  /** xyxy in the sample's pixels. */
+  readonly objects: readonly LabelledObject[];
+  /** What was asked on every picture that is in it. */
+  readonly asked: Asked;
 }
 
 export interface LabelledObject {
@@ -50,27 +60,27 @@ export interface PictureSource {
 }
 
 /**
- * Writes the augmented sample of picture `index` into `into` [side, side, 3] uint8 RGB and gives its objects, in the
- * sample's pixels. The same seed gives the same sample. Mosaic is YOLOv4's (arXiv 2004.10934), mixup arXiv 1710.09412's.
+ * Writes the augmented sample of picture `index` into `into` [side, side, 3] uint8 RGB and gives what is known of it. The
+ * same seed gives the same sample. Mosaic is YOLOv4's (arXiv 2004.10934), mixup arXiv 1710.09412's.
  */
 export async function augmentedSample(
   pictures: PictureSource,
   index: number,
   { side, seed, options }: { side: number; seed: readonly number[]; options: AugmentOptions },
   into: Uint8Array,
-): Promise<readonly LabelledObject[]> {
+): Promise<Sample> {
   const random = seededRandom(mixSeeds(...seed, index));
   const mosaic = random() < options.mosaic;
-  const objects = await placed(pictures, index, mosaic, side, random, options, into);
+  const parts = [await placed(pictures, index, mosaic, side, random, options, into)];
   if (mosaic && options.mixup > 0 && random() < options.mixup) {
     const other = new Uint8Array(into.length);
     const partner = Math.floor(random() * pictures.length);
-    objects.push(...(await placed(pictures, partner, true, side, random, options, other)));
+    parts.push(await placed(pictures, partner, true, side, random, options, other));
     const share = betaOf32(random);
     for (let i = 0; i < into.length; i++) into[i] = Math.round(into[i]! * share + other[i]! * (1 - share));
   }
   recolour(into, random, options);
-  return objects;
+  return { objects: parts.flatMap(({ objects }) => objects), asked: askedOnAll(parts.map(({ asked }) => asked)) };
 }
 
 /** A mosaic or a single picture, moved. */
@@ -82,12 +92,12 @@ async function placed(
   random: Random,
   options: AugmentOptions,
   into: Uint8Array,
-): Promise<LabelledObject[]> {
+): Promise<Sample> {
   const tiles = mosaic ? await mosaicTiles(pictures, index, side, random) : [centredTile(await pictures.get(index), side)];
   const affine = randomAffine(random, side, mosaic ? side : side / 2, options);
   into.fill(padGrey);
   for (const tile of tiles) drawTile(tile, into, side, affine);
-  return tiles.flatMap((tile) => tileObjects(tile, side, affine));
+  return { objects: tiles.flatMap((tile) => tileObjects(tile, side, affine)), asked: askedOnAll(tiles.map(({ picture }) => picture.asked)) };
 }
 
 function tileObjects({ picture, left, top, clip }: Tile, side: number, affine: Affine): LabelledObject[] {

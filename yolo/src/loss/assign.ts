@@ -10,6 +10,8 @@ export interface Truth {
   readonly classes: tf.Tensor3D;
   /** [batch, objects, 1] float32: 1 for an object, 0 for padding. */
   readonly present: tf.Tensor3D;
+  /** [batch, classes] float32: 1 for a class that was asked on a picture, else 0; undefined where all were. The assignment needs none. */
+  readonly asked?: tf.Tensor2D | undefined;
 }
 
 /** What each anchor should predict. */

@@ -1,3 +1,4 @@
+import { type Asked, limitedTo } from "../boxes/asked.ts";
 import type { BoxXyxy } from "../boxes/boxes.ts";
 import { cellBox, type RawLevel } from "../boxes/raw-levels.ts";
 import { bins, strides } from "../nn/model.ts";
@@ -32,8 +33,13 @@ const epsilon = 1e-7;
  * Adds one picture's losses to `sums`: the values that `detectionLoss` computes in TensorFlow, in plain loops. Only cells inside
  * an object are decoded, which makes it cheap enough to stand beside ONNX Runtime; the tests hold the two together.
  */
-export function addHostLoss(sums: LossSums, levels: readonly RawLevel[], classes: number, objects: readonly HostObject[]): void {
-  for (const { cls } of levels) sums.cls += softplusSum(cls);
+export function addHostLoss(sums: LossSums, levels: readonly RawLevel[], classes: number, objects: readonly HostObject[], asked?: Asked): void {
+  const limited = limitedTo(asked, classes);
+  for (const { cls, height, width } of levels) {
+    const cells = height * width;
+    if (!limited) sums.cls += softplusSum(cls);
+    else for (const each of limited) sums.cls += softplusSum(cls.subarray(each * cells, (each + 1) * cells));
+  }
   const owners = new Map<string, { object: number; wish: Wish }>();
   objects.forEach((object, index) => {
     for (const wish of wishesOf(object, levels)) {
@@ -51,8 +57,11 @@ export function addHostLoss(sums: LossSums, levels: readonly RawLevel[], classes
     const { box, cls } = objects[object]!;
     const level = levels[wish.level]!;
     const score = (wish.fit * best[object]!.overlap) / (best[object]!.fit + 1e-9);
+    const at = cls * level.height * level.width + wish.cell;
     sums.weight += score;
-    sums.cls -= score * level.cls[cls * level.height * level.width + wish.cell]!;
+    sums.cls -= score * level.cls[at]!;
+    // Of a class that was not asked only the cells of its objects count.
+    if (limited && !limited.includes(cls)) sums.cls += softplusSum(level.cls.subarray(at, at + 1));
     sums.box += score * (1 - completeIouOf(wish.predicted, box));
     sums.dfl += score * distributionLossOf(level, wish.cell, strides[wish.level]!, box);
   }

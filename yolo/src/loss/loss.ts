@@ -34,21 +34,30 @@ function distributionLoss(box: tf.Tensor3D, targetBoxes: tf.Tensor3D, anchors: A
   return tf.mean(tf.neg(tf.sum(tf.mul(triangle, logProbability), 3)), 2);
 }
 
-/** The three parts for fixed targets, each divided by the sum of the target scores. */
-function lossParts(box: tf.Tensor3D, cls: tf.Tensor3D, targets: Targets, anchors: AnchorTensors, alpha: tf.Tensor): tf.Tensor[] {
+/**
+ * 1 where a cell teaches about a class, 0 where nobody knows [batch, anchors, classes]: a class that was not asked on a picture
+ * counts in the cells of its objects, which are there all the same, and in no other.
+ */
+function knownCells(asked: tf.Tensor2D, scores: tf.Tensor3D): tf.Tensor {
+  return tf.maximum(tf.expandDims(asked, 1), tf.cast(tf.greater(scores, 0), "float32"));
+}
+
+/** The three parts for fixed targets, each divided by the sum of the target scores; `known` is of `knownCells`. */
+function lossParts(box: tf.Tensor3D, cls: tf.Tensor3D, targets: Targets, anchors: AnchorTensors, alpha: tf.Tensor, known?: tf.Tensor): tf.Tensor[] {
   const weight = tf.sum(targets.scores, 2); // [batch, anchors]
   const total = tf.maximum(tf.sum(weight), 1);
   const { ciou } = completeIou(decodeBoxes(box, anchors), targets.boxes, alpha);
+  const taught = (entropy: tf.Tensor) => (known ? tf.mul(entropy, known) : entropy);
   return [
     tf.div(tf.sum(tf.mul(tf.sub(1, ciou), weight)), total),
-    tf.div(tf.sum(crossEntropy(cls, targets.scores)), total),
+    tf.div(tf.sum(taught(crossEntropy(cls, targets.scores))), total),
     tf.div(tf.sum(tf.mul(distributionLoss(box, targets.boxes, anchors), weight)), total),
   ];
 }
 
 /**
  * YOLOv8's loss and its gradients by the raw predictions: assignment first, as constants, then 7.5 CIoU + 0.5 BCE +
- * 1.5 DFL, times the batch size. Call within a tidy.
+ * 1.5 DFL, times the batch size. What nobody was asked about adds nothing to the BCE. Call within a tidy.
  *
  * @param box [batch, anchors, 4 × bins] float32 logits
  * @param cls [batch, anchors, classes] float32 logits
@@ -57,9 +66,10 @@ export function detectionLoss(box: tf.Tensor3D, cls: tf.Tensor3D, truth: Truth, 
   const predicted = decodeBoxes(box, anchors);
   const targets = assign(tf.sigmoid(cls), predicted, anchors.centres, truth);
   const { alpha } = completeIou(predicted, targets.boxes);
+  const known = truth.asked && knownCells(truth.asked, targets.scores);
   let parts: tf.Tensor1D | undefined;
   const { grads } = tf.valueAndGrads((b: tf.Tensor, c: tf.Tensor) => {
-    const [boxLoss, clsLoss, dflLoss] = lossParts(b as tf.Tensor3D, c as tf.Tensor3D, targets, anchors, alpha) as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const [boxLoss, clsLoss, dflLoss] = lossParts(b as tf.Tensor3D, c as tf.Tensor3D, targets, anchors, alpha, known) as [tf.Tensor, tf.Tensor, tf.Tensor];
     parts = tf.keep(tf.stack([boxLoss, clsLoss, dflLoss]) as tf.Tensor1D);
     const sum = tf.add(tf.add(tf.mul(boxLoss, lossWeights.box), tf.mul(clsLoss, lossWeights.cls)), tf.mul(dflLoss, lossWeights.dfl));
     return tf.reshape(tf.mul(sum, box.shape[0]), []);

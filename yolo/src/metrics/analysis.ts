@@ -1,5 +1,5 @@
 import { type Detection, iouOf } from "../boxes/boxes.ts";
-import { type Evaluated, evaluate, type LabelledBox, type Metrics, rankedOf } from "./average-precision.ts";
+import { type Evaluated, evaluate, isMeasured, type LabelledBox, type Metrics, rankedOf } from "./average-precision.ts";
 
 /** Precision, recall and F1 of one class over the confidence, and precision over recall; all at IoU 0.5. */
 export interface ClassCurves {
@@ -59,12 +59,14 @@ function curvesOf(pictures: readonly Evaluated[], cls: number): ClassCurves {
 /**
  * Pairs of a detection and an object, whatever their classes, that overlap enough, best first, each used once. Detections
  * without an object are background that was taken for something; objects without a detection were taken for background.
+ * Detections of a class that the picture says nothing of are left out.
  */
 export function confusionMatrix(pictures: readonly Evaluated[], classes: number): number[][] {
   const matrix = Array.from({ length: classes + 1 }, () => Array.from({ length: classes + 1 }, () => 0));
   const count = (predicted: number, actual: number) => (matrix[predicted]![actual]! += 1);
-  for (const { objects, detections } of pictures) {
-    const sure = detections.filter(({ score }) => score >= confusionScore);
+  for (const picture of pictures) {
+    const { objects, detections } = picture;
+    const sure = detections.filter(({ score, cls }) => score >= confusionScore && isMeasured(picture, cls));
     const pairs = sure.flatMap((detection) => objects.map((object) => ({ detection, object, overlap: iouOf(detection.box, object.box) })));
     const seen = new Set<Detection>();
     const found = new Set<LabelledBox>();

@@ -1,3 +1,4 @@
+import type { Asked } from "../boxes/asked.ts";
 import { type BoxXyxy, type Detection, iouOf } from "../boxes/boxes.ts";
 
 /** An object that is in a picture. */
@@ -9,6 +10,8 @@ export interface LabelledBox {
 /** One picture's objects and what a model found in it. */
 export interface Evaluated {
   readonly objects: readonly LabelledBox[];
+  /** The classes that its annotator was asked to mark: without it all. */
+  readonly asked?: Asked;
   readonly detections: readonly Detection[];
 }
 
@@ -44,6 +47,14 @@ export interface Ranked {
 }
 
 /**
+ * Whether a picture says what is right for a class: it was asked there, or the picture has an object of it. Elsewhere a
+ * detection is neither right nor wrong, and is left out, as LVIS does it (Gupta et al., arXiv 1908.03195).
+ */
+export function isMeasured({ asked, objects }: Pick<Evaluated, "asked" | "objects">, cls: number): boolean {
+  return !asked || asked.includes(cls) || objects.some((object) => object.cls === cls);
+}
+
+/**
  * COCO's detection metrics (Lin et al., arXiv 1405.0312; the evaluation of pycocotools): in score order each detection takes
  * the free object it overlaps most, per class, picture and threshold; precision is made monotone and read at 101 recalls.
  */
@@ -58,11 +69,12 @@ export function evaluate(pictures: readonly Evaluated[], classes: number): Metri
   return { map50: mean((m) => m.ap50), map: mean((m) => m.ap), precision: mean((m) => m.precision), recall: mean((m) => m.recall), classes: perClass };
 }
 
-/** The detections of a class in all pictures, surest first, and the number of its objects. */
+/** The detections of a class in all pictures that it is measured on, surest first, and the number of its objects. */
 export function rankedOf(pictures: readonly Evaluated[], cls: number): { objects: number; ranked: Ranked[] } {
   let objects = 0;
   const ranked: Ranked[] = [];
   for (const picture of pictures) {
+    if (!isMeasured(picture, cls)) continue;
     const own = picture.objects.filter((object) => object.cls === cls);
     objects += own.length;
     for (const each of match(

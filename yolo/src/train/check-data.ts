@@ -30,13 +30,16 @@ export async function checkData({ train, validation, labels, options }: TrainJob
   return oddities(train, validation, labels);
 }
 
-function labelProblems({ file, objects }: PictureFile, classes: number): string[] {
-  return objects.flatMap(({ cls, xywh }, i) => {
+function labelProblems({ file, objects, asked = [] }: PictureFile, classes: number): string[] {
+  const known = (cls: number) => Number.isInteger(cls) && cls >= 0 && cls < classes;
+  const unknown = asked.filter((cls) => !known(cls)).map((cls) => `${file}: class ${cls}, which it was asked for, is not one of 0 … ${classes - 1}`);
+  const problems = objects.flatMap(({ cls, xywh }, i) => {
     const where = `${file}, object ${i + 1}`;
-    if (!Number.isInteger(cls) || cls < 0 || cls >= classes) return [`${where}: class ${cls} is not one of 0 … ${classes - 1}`];
+    if (!known(cls)) return [`${where}: class ${cls} is not one of 0 … ${classes - 1}`];
     const inside = xywh.every((value) => Number.isFinite(value) && value >= 0 && value <= 1) && xywh[2] > 0 && xywh[3] > 0;
     return inside ? [] : [`${where}: the box ${xywh.join(" ")} is not within 0 … 1 with a size`];
   });
+  return [...unknown, ...problems];
 }
 
 async function pictureProblem(file: string): Promise<string | undefined> {
@@ -49,9 +52,15 @@ async function pictureProblem(file: string): Promise<string | undefined> {
 }
 
 function oddities(train: readonly PictureFile[], validation: readonly PictureFile[], labels: readonly string[]): string[] {
-  const count = (pictures: readonly PictureFile[], cls: number) => pictures.filter(({ objects }) => objects.some((object) => object.cls === cls)).length;
+  const isShown = (pictures: readonly PictureFile[], cls: number) => pictures.some(({ objects }) => objects.some((object) => object.cls === cls));
+  const isAsked = (pictures: readonly PictureFile[], cls: number) => pictures.some(({ asked }) => !asked || asked.includes(cls));
   return labels.flatMap((label, cls) => {
-    if (count(train, cls) === 0) return [`no training picture shows ${label}: it cannot be learned`];
-    return count(validation, cls) === 0 ? [`no validation picture shows ${label}: it cannot be measured`] : [];
+    const nobody = (part: string) => `nobody was asked to mark ${label} on the ${part} pictures`;
+    const odd: string[] = [];
+    if (!isAsked(train, cls)) odd.push(`${nobody("training")}: ${isShown(train, cls) ? "what is not one cannot be learned" : "it cannot be learned"}`);
+    else if (!isShown(train, cls)) odd.push(`no training picture shows ${label}: it cannot be learned`);
+    if (!isAsked(validation, cls)) odd.push(`${nobody("validation")}${isShown(validation, cls) ? "" : ": it cannot be measured"}`);
+    else if (odd.length === 0 && !isShown(validation, cls)) odd.push(`no validation picture shows ${label}: it cannot be measured`);
+    return odd;
   });
 }

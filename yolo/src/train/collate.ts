@@ -1,4 +1,5 @@
 import type { LabelledObject } from "../augment/sample.ts";
+import type { Asked } from "../boxes/asked.ts";
 
 /** Room for objects is made in these sizes, so that a recorded step meets few different shapes. */
 const fewestObjects = 16;
@@ -23,4 +24,14 @@ export function padObjects(samples: readonly (readonly LabelledObject[])[]): Pad
     }),
   );
   return { boxes, classes, objects };
+}
+
+/** [pictures, classes]: 1 for a class that was asked on a picture, else 0. */
+export function askedMask(pictures: readonly Asked[], classes: number): Float32Array {
+  const mask = new Float32Array(pictures.length * classes);
+  pictures.forEach((asked, i) => {
+    if (!asked) mask.fill(1, i * classes, (i + 1) * classes);
+    for (const cls of asked ?? []) mask[i * classes + cls] = 1;
+  });
+  return mask;
 }

@@ -7,13 +7,14 @@ import { type HostBatch, type HostState, stateNames, type Trainer } from "./trai
 export const pixelScale = 1 / 255;
 
 /** A batch as tensors, which the caller disposes. */
-export function toTensors({ images, boxes, classes, objects }: HostBatch): Batch {
+export function toTensors({ images, boxes, classes, objects, asked }: HostBatch): Batch {
   const batch = classes.length / objects;
   const side = Math.sqrt(images.length / batch / 3);
   return {
     images: tf.tidy(() => tf.mul(tf.cast(tf.tensor4d(Int32Array.from(images), [batch, side, side, 3], "int32"), "float32"), pixelScale)),
     boxes: tf.tensor3d(boxes, [batch, objects, 4]),
     classes: tf.tensor2d(classes, [batch, objects], "int32"),
+    ...(asked && { asked: tf.tensor2d(asked, [batch, asked.length / batch]) }),
   };
 }
 

@@ -2,13 +2,15 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { mixSeeds, seededRandom, shuffled } from "../augment/random.ts";
 import { augmentedSample } from "../augment/sample.ts";
-import { padObjects } from "./collate.ts";
+import { limitedTo } from "../boxes/asked.ts";
+import { askedMask, padObjects } from "./collate.ts";
 import type { BatchRequest, LoaderSetting } from "./loader.ts";
 import { pictureSource } from "./pictures.ts";
 import type { HostBatch } from "./trainer.ts";
 
-const { pictures: files, side, batch, seed, augment, cacheBytes } = workerData as LoaderSetting;
+const { pictures: files, side, batch, classes, seed, augment, cacheBytes } = workerData as LoaderSetting;
 const pictures = pictureSource(files, side, cacheBytes);
+const masks = files.some(({ asked }) => limitedTo(asked, classes));
 
 async function load({ epoch, step, mosaic }: BatchRequest): Promise<HostBatch> {
   const order = shuffled(files.length, seededRandom(mixSeeds(seed, epoch, 1)));
@@ -22,7 +24,10 @@ async function load({ epoch, step, mosaic }: BatchRequest): Promise<HostBatch> {
       return augmentedSample(pictures, index, { side, seed: [seed, epoch, step, i], options }, into);
     }),
   );
-  return { images, ...padObjects(samples) };
+  const padded = padObjects(samples.map(({ objects }) => objects));
+  if (!masks) return { images, ...padded };
+  const asked = samples.map((sample) => sample.asked);
+  return { images, ...padded, asked: askedMask(asked, classes) };
 }
 
 const port = parentPort!;
@@ -30,7 +35,9 @@ let last: Promise<void> = Promise.resolve();
 port.on("message", (request: BatchRequest) => {
   last = last.then(async () => {
     const made = await load(request);
-    port.postMessage(made, [made.images.buffer, made.boxes.buffer, made.classes.buffer] as ArrayBuffer[]);
+    const { images, boxes, classes: objectClasses, asked } = made;
+    const buffers = [images, boxes, objectClasses, ...(asked ? [asked] : [])].map(({ buffer }) => buffer as ArrayBuffer);
+    port.postMessage(made, buffers);
   });
   // A picture that cannot be read ends the thread with its error, which the loader hands on.
   last.catch((error: unknown) => {

@@ -8,6 +8,8 @@ export interface LoaderSetting {
   readonly pictures: readonly PictureFile[];
   readonly side: number;
   readonly batch: number;
+  /** Their number: where some picture was not asked for all, batches tell which were. */
+  readonly classes: number;
   readonly seed: number;
   readonly augment: AugmentOptions;
   /** Memory for decoded pictures. */

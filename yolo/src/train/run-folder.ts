@@ -210,7 +210,10 @@ async function writeInputs(job: TrainJob, folder: string): Promise<void> {
   const steps = Math.min(3, Math.ceil(pictures.length / batch));
   const requests = Array.from({ length: steps }, (_, step) => ({ epoch: 0, step, mosaic: true }));
   let i = 0;
-  for await (const { images, boxes, classes, objects } of loadBatches({ pictures, side, batch, seed, augment, cacheBytes: 0 }, requests)) {
+  for await (const { images, boxes, classes, objects } of loadBatches(
+    { pictures, side, batch, classes: labels.length, seed, augment, cacheBytes: 0 },
+    requests,
+  )) {
     const shown = Array.from({ length: batch }, (_, n): Annotated => {
       const found = Array.from({ length: objects }, (__, j) => ({
         cls: classes[n * objects + j]!,

@@ -39,12 +39,14 @@ export interface Batch {
   readonly boxes: tf.Tensor3D;
   /** [batch, objects] int32 class index, −1 for padding. */
   readonly classes: tf.Tensor2D;
+  /** [batch, classes] float32: 1 for an asked class, else 0; without it, all were asked. */
+  readonly asked?: tf.Tensor2D | undefined;
 }
 
 /** What the loss compares with, for `count` classes. */
-export function truthOf({ boxes, classes }: Pick<Batch, "boxes" | "classes">, count: number): Truth {
+export function truthOf({ boxes, classes, asked }: Omit<Batch, "images">, count: number): Truth {
   const present = tf.expandDims<tf.Tensor3D>(tf.cast(tf.greaterEqual(classes, 0), "float32"), 2);
-  return { boxes, classes: oneHot(classes, count) as tf.Tensor3D, present };
+  return { boxes, classes: oneHot(classes, count) as tf.Tensor3D, present, asked };
 }
 
 /** Loss parts [3] and flat gradient for one batch, with the batch's own statistics: what one step learns from. */

@@ -15,12 +15,14 @@ const floats = typeAttribute(DataType.float32);
 /**
  * Runs each step as one TensorFlow graph: what a step asks of TensorFlow is recorded once, and TensorFlow's own session
  * executes the recording from then on. The state lives in the graph's variables, so that a step carries in only its
- * batch and out only its losses. A batch with more objects than the recording has room for makes a new recording.
+ * batch and out only its losses. A batch with more objects than the recording has room for makes a new recording, and so does
+ * the first one that says which classes were asked.
  */
 export class TracedTrainer implements Trainer {
   readonly #setting: StepSetting;
   #session: Session | undefined;
   #objects = 0;
+  #masks = false;
   #state: HostState;
 
   constructor(setting: StepSetting, state: HostState) {
@@ -29,8 +31,8 @@ export class TracedTrainer implements Trainer {
   }
 
   step(host: HostBatch, rates?: StepRates): Float32Array {
-    if (!this.#session || host.objects > this.#objects) this.#retrace(host);
-    const { images, boxes, classes } = withRoomFor(host, this.#objects);
+    if (!this.#session || host.objects > this.#objects || (host.asked !== undefined) !== this.#masks) this.#retrace(host);
+    const { images, boxes, classes, asked } = withRoomFor(host, this.#objects);
     const batch = classes.length / this.#objects;
     const side = Math.sqrt(images.length / batch / 3);
     const [parts] = this.#session!.run(
@@ -38,6 +40,7 @@ export class TracedTrainer implements Trainer {
         images: { type: DataType.uint8, shape: [batch, side, side, 3], values: images },
         boxes: { type: DataType.float32, shape: [batch, this.#objects, 4], values: boxes },
         classes: { type: DataType.int32, shape: [batch, this.#objects], values: classes },
+        ...(asked && { asked: { type: DataType.float32, shape: [batch, asked.length / batch], values: asked } }),
         ...(rates && { rates: { type: DataType.float32, shape: [rateCount], values: rateVector(rates) } }),
       },
       [rates ? "update" : "gather"],
@@ -69,6 +72,7 @@ export class TracedTrainer implements Trainer {
     this.#state = this.read();
     this.dispose();
     this.#objects = host.objects;
+    this.#masks = host.asked !== undefined;
     this.#session = record(this.#setting, this.#state, host);
     const feeds = stateNames.map((name) => [`new_${name}`, { type: DataType.float32, shape: [this.#state[name].length], values: this.#state[name] }]);
     this.#session.run(Object.fromEntries(feeds), ["set"]);
@@ -85,7 +89,7 @@ function withRoomFor(host: HostBatch, objects: number): HostBatch {
     boxes.set(host.boxes.subarray(i * host.objects * 4, (i + 1) * host.objects * 4), i * objects * 4);
     classes.set(host.classes.subarray(i * host.objects, (i + 1) * host.objects), i * objects);
   }
-  return { images: host.images, boxes, classes, objects };
+  return { ...host, boxes, classes, objects };
 }
 
 /** A session with the variables of `state`, unset, and the nodes `set`, `gather`, `update` and `get_…`. */
@@ -118,12 +122,14 @@ function record(setting: StepSetting, state: HostState, host: HostBatch): Sessio
     const images = recorder.input(`${graph.node("Mul", [asFloat, scale], { T: floats })}:0`, float32, [batch, side, side, 3]) as tf.Tensor4D;
     const boxes = input("boxes", float32, [batch, host.objects, 4]) as tf.Tensor3D;
     const classes = input("classes", int32, [batch, host.objects]) as tf.Tensor2D;
+    // Only where the data set has pictures that were not asked for all classes: the graph of the others stays what it is.
+    const asked = host.asked && (input("asked", float32, [batch, host.asked.length / batch]) as tf.Tensor2D);
     const rates = input("rates", float32, [rateCount]) as tf.Tensor1D;
     const old = Object.fromEntries(stateNames.map((name) => [name, recorder.input(read(name), float32, [state[name].length])])) as unknown as TrainState;
     recorder.constant(setting.anchors.centres);
     recorder.constant(setting.anchors.stride);
     const { gathered, next } = recorder.record(() => {
-      const made = gatherStep(setting, old, { images, boxes, classes });
+      const made = gatherStep(setting, old, { images, boxes, classes, asked });
       return { gathered: made, next: updateStep(setting, old, made, rates) };
     });
     const parts = recorder.output(gathered.parts);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { limitedTo } from "../boxes/asked.ts";
 import type { Metrics } from "../metrics/average-precision.ts";
 import { initialWeights, layoutOf, type Weights } from "../nn/parameters.ts";
 import { EagerTrainer } from "./eager.ts";
@@ -84,7 +85,11 @@ export type Fingerprint = Readonly<Record<"options" | "labels" | "training pictu
 
 export function fingerprintOf({ train, validation, labels, options }: TrainJob): Fingerprint {
   const { engine: _engine, cacheMiB: _cache, ...deciding } = options;
-  const files = (pictures: readonly PictureFile[]) => pictures.map(({ file, objects }) => [path.basename(file), objects]);
+  const files = (pictures: readonly PictureFile[]) =>
+    pictures.map(({ file, objects, asked }) => {
+      const limited = limitedTo(asked, labels.length);
+      return [path.basename(file), objects, ...(limited ? [limited] : [])];
+    });
   const digest = (what: unknown) => createHash("sha256").update(JSON.stringify(what)).digest("hex");
   return {
     options: digest(deciding),
@@ -165,7 +170,7 @@ class TrainingRun {
     const Engine = engine === "eager" ? EagerTrainer : TracedTrainer;
     this.#trainer = new Engine(setting, state?.state ?? freshState(weights ?? initialWeights(layout, seed), gathers));
     this.#validator = new Validator(job.validation, { config, layout, side, batch, cacheBytes });
-    this.#batches = loadBatches({ pictures: job.train, side, batch, seed, augment, cacheBytes }, this.#requests(this.#step));
+    this.#batches = loadBatches({ pictures: job.train, side, batch, classes: labels.length, seed, augment, cacheBytes }, this.#requests(this.#step));
   }
 
   async run(signal?: AbortSignal): Promise<TrainEnd> {

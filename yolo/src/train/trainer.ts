@@ -11,6 +11,8 @@ export interface HostBatch {
   readonly classes: Int32Array;
   /** Padded number of objects a picture. */
   readonly objects: number;
+  /** [batch, classes]: 1 where a picture's annotator was asked to mark a class, else 0; without it, all were. */
+  readonly asked?: Float32Array;
 }
 
 /** The vectors of a training state in ordinary memory: what a checkpoint must hold to go on from it. */

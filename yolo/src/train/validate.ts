@@ -76,7 +76,7 @@ export class Validator {
         for (const part of ["box", "cls", "dfl", "weight"] as const) together[part] += losses[part];
       lossMeans(together).forEach((loss, part) => (sums[part]! += loss));
     }
-    const evaluated = measured.map(({ objects, detections }) => ({ objects, detections }));
+    const evaluated = measured.map(({ objects, detections, asked }) => ({ objects, detections, asked }));
     const losses = sums.map((sum) => sum / batches) as [number, number, number];
     return { metrics: evaluate(evaluated, config.classes), losses, evaluated, seconds: (performance.now() - started) / 1000 };
   }

@@ -46,9 +46,9 @@ async function measure(session: InferenceSession, picture: Picture): Promise<Mea
   const found = suppress(decodeLevels(levels, classes, validationNms.minScore), validationNms);
   const losses = { box: 0, cls: 0, dfl: 0, weight: 0 };
   const placed = picture.objects.map(({ box, cls }) => ({ cls, box: [box[0] + left, box[1] + top, box[2] + left, box[3] + top] as const }));
-  addHostLoss(losses, levels, classes, placed);
+  addHostLoss(losses, levels, classes, placed, picture.asked);
   const detections = found.map(({ box, ...rest }) => ({ ...rest, box: [box[0] - left, box[1] - top, box[2] - left, box[3] - top] as const }));
-  return { objects: picture.objects, detections, losses };
+  return { objects: picture.objects, asked: picture.asked, detections, losses };
 }
 
 const port = parentPort!;
