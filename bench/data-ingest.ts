@@ -13,7 +13,6 @@ import { ingest } from "@airloom/dataset-platform/store/ingest.ts";
 import { storageLayout } from "@airloom/dataset-platform/store/layout.ts";
 import { startPictureWorkers } from "@airloom/dataset-platform/store/picture-workers.ts";
 import { execa } from "execa";
-import pLimit from "p-limit";
 import sharp from "sharp";
 import { newDatabase } from "../test/database.ts";
 
@@ -57,18 +56,15 @@ async function decodeAll(folder: string): Promise<{ seconds: number; cpuMs: numb
   sharp.cache(false);
   sharp.concurrency(1);
   const files = (await readdir(folder)).map((name) => path.join(folder, name));
-  const limit = pLimit(cores + 1);
   const usedBefore = process.cpuUsage();
   const started = performance.now();
-  await Promise.all(
-    files.map((file) =>
-      limit(async () =>
-        sharp(await readFile(file), { failOn: "truncated" })
-          .raw()
-          .toBuffer(),
-      ),
-    ),
-  );
+  const decodeRest = async () => {
+    for (let file; (file = files.pop()) !== undefined;)
+      await sharp(await readFile(file), { failOn: "truncated" })
+        .raw()
+        .toBuffer();
+  };
+  await Promise.all(Array.from({ length: cores + 1 }, decodeRest));
   const { user, system } = process.cpuUsage(usedBefore);
   return { seconds: (performance.now() - started) / 1000, cpuMs: (user + system) / 1000 };
 }
