@@ -5,8 +5,6 @@ import { createGunzip } from "node:zlib";
 import { extract } from "tar-stream";
 import { asBadArchive, BadArchive, type Unpacking } from "./entries.ts";
 
-/** The most bytes that may describe an entry; tar-stream keeps them in memory. */
-const mostHeaderBytes = 2 * 1024 * 1024;
 /** A tar ends with two blocks of zeros; without them it was cut, maybe between two files. */
 const endBytes = 1024;
 const dataTypes = new Set(["file", "contiguous-file"]);
@@ -17,7 +15,6 @@ export async function unpackTar(archive: string, unpacking: Unpacking, mostBytes
   const tar = extract();
   let failure: unknown;
   tar.on("entry", (header, content, next) => {
-    guard.entryBegins();
     const handle = async () => {
       unpacking.begin(header.name);
       const isFile = dataTypes.has(header.type ?? "");
@@ -26,7 +23,6 @@ export async function unpackTar(archive: string, unpacking: Unpacking, mostBytes
       if (isFile && unpacking.isWanted(header.name)) await unpacking.write(header.name, content as unknown as AsyncIterable<Buffer>);
       else await pipeline(content, new Writable({ write: (_chunk, _encoding, done) => done() }));
     };
-    content.on("end", () => guard.entryEnds());
     handle().then(
       () => next(),
       (error: unknown) => {
@@ -44,27 +40,17 @@ export async function unpackTar(archive: string, unpacking: Unpacking, mostBytes
   if (!guard.hasEnd()) throw new BadArchive("it has no end: it was not copied whole", { mayBeCut: true });
 }
 
-/** Counts what flows: all bytes, those between entries, and whether the last are the end mark. */
+/** Counts what flows, also what no file is made of, and keeps the last bytes. */
 function guarded(mostBytes: number) {
   let total = 0;
-  let between = 0;
-  let inEntry = false;
   let end = Buffer.alloc(0);
   const stream = new Transform({
     transform(chunk: Buffer, _, done) {
       total += chunk.length;
       end = Buffer.concat([end, chunk]).subarray(-endBytes);
-      // Zeros behind the end mark are padding, however many.
-      if (!inEntry && chunk.some((byte) => byte !== 0)) between += chunk.length;
-      if (between > mostHeaderBytes) done(new BadArchive("it describes an entry with more bytes than is sane"));
-      else if (total > mostBytes) done(new BadArchive(`it unfolds to more than ${mostBytes} bytes`));
+      if (total > mostBytes) done(new BadArchive(`it unfolds to more than ${mostBytes} bytes`));
       else done(null, chunk);
     },
   });
-  return {
-    stream,
-    entryBegins: () => void ([inEntry, between] = [true, 0]),
-    entryEnds: () => void ([inEntry, between] = [false, 0]),
-    hasEnd: () => end.length === endBytes && end.every((byte) => byte === 0),
-  };
+  return { stream, hasEnd: () => end.length === endBytes && end.every((byte) => byte === 0) };
 }

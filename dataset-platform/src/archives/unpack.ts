@@ -41,7 +41,7 @@ export async function unpackArchive(archive: string, into: string, signal?: Abor
   let total = 0;
   await mkdir(into, { recursive: true });
   const unpacking: Unpacking = {
-    isWanted: (name) => !name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX"),
+    isWanted: (name) => !partsOf(name).some((part) => part.startsWith(".") || part === "__MACOSX"),
     begin(name) {
       signal?.throwIfAborted();
       if (++entries > limits.entries) throw new BadArchive(`it has more than ${limits.entries} entries`);
@@ -60,12 +60,15 @@ export async function unpackArchive(archive: string, into: string, signal?: Abor
         },
       });
       await pipeline(content, count, createWriteStream(file, { flags: "wx" }), ...(signal ? [{ signal }] : []));
-      files.push({ file, name });
+      files.push({ file, name: partsOf(name).join("/") });
     },
   };
   await (/\.zip$/i.test(archive) ? unpackZip(archive, unpacking) : unpackTar(archive, unpacking, mostBytes));
   return files;
 }
+
+/** A path's folders and name: a tar of "." begins each with "./". */
+const partsOf = (name: string) => name.split("/").filter((part) => part !== "" && part !== ".");
 
 /** Nothing is ever written under these names; one that leads out of its folder is an attack all the same. */
 function checkName(name: string): void {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { openPromise } from "yauzl";
 import { asBadArchive, BadArchive, type Unpacking } from "./entries.ts";
 
@@ -13,14 +14,16 @@ export async function unpackZip(archive: string, unpacking: Unpacking): Promise<
     for (;;) {
       const { done, value: entry } = await entries.next().catch(bad);
       if (done) return;
-      unpacking.begin(entry.fileName);
+      // Many programs write UTF-8 and do not say so.
+      const name = isUtf8(entry.fileNameRaw) ? entry.fileNameRaw.toString() : entry.fileName;
+      unpacking.begin(name);
       // Unix keeps a file's type in the upper half; other systems leave it empty.
       const type = (entry.externalFileAttributes >>> 16) & typeMask;
-      if (type !== 0 && type !== regularFile && type !== folderType) throw new BadArchive(`it holds ${JSON.stringify(entry.fileName)}, a link or a device`);
+      if (type !== 0 && type !== regularFile && type !== folderType) throw new BadArchive(`it holds ${JSON.stringify(name)}, a link or a device`);
       if (entry.isEncrypted()) throw new BadArchive("it is encrypted");
-      if (entry.fileName.endsWith("/") || !unpacking.isWanted(entry.fileName)) continue;
+      if (name.endsWith("/") || !unpacking.isWanted(name)) continue;
       const content = await zip.openReadStreamPromise(entry).catch(bad);
-      await unpacking.write(entry.fileName, content).catch(bad);
+      await unpacking.write(name, content).catch(bad);
     }
   } finally {
     zip.close();

@@ -1,8 +1,7 @@
 import sharp from "sharp";
 
-/** The most bytes of one picture, and the most pixels it may decode to. */
-export const maxImageBytes = 64 * 1024 * 1024;
-export const maxImagePixels = 100_000_000;
+/** The most pixels that a picture may decode to. */
+const maxImagePixels = 100_000_000;
 /** How long one picture may take to decode. */
 const decodeSeconds = 120;
 /** So many zero bytes at a file's end are room for what a copy has not yet written. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import path from "node:path";
@@ -92,11 +93,11 @@ async function list(folder: string | Buffer): Promise<Entry[]> {
     return await readdir(folder, { withFileTypes: true, encoding: "buffer" });
   } catch (cause) {
     const error = new Error(`cannot read the folder of incoming pictures ${folder.toString()}: ${(cause as Error).message}`, { cause });
-    throw Object.assign(error, { code: (cause as NodeJS.ErrnoException).code });
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    throw Object.assign(error, { code, syscall });
   }
 }
 
-const isUtf8 = (name: Buffer) => Buffer.from(name.toString()).equals(name);
 const joined = (folder: string | Buffer, name: Buffer): string | Buffer =>
   typeof folder === "string" && isUtf8(name) ? path.join(folder, name.toString()) : Buffer.concat([Buffer.from(folder), Buffer.from(path.sep), name]);
 

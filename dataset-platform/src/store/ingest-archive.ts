@@ -3,7 +3,7 @@ import { lstat, rm } from "node:fs/promises";
 import path from "node:path";
 import { BadArchive } from "../archives/entries.ts";
 import { unpackArchive } from "../archives/unpack.ts";
-import { type ChunkContext, endOtherwise, shownName, takeRequest } from "./ingest-chunk.ts";
+import { type ChunkContext, endOtherwise, takeRequest } from "./ingest-chunk.ts";
 import { isUnchanged, lookOf } from "./settled.ts";
 import { handBack, type Settled, unpackedFolder } from "./taking.ts";
 

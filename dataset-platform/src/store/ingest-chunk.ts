@@ -6,7 +6,8 @@ import type { Registry } from "../registry/registry.ts";
 import { isArchive } from "../archives/unpack.ts";
 import type { Hope } from "./describe-picture.ts";
 import { imagePath, type StorageLayout } from "./layout.ts";
-import type { FinishRequest, StoredPicture, StoreResult } from "./picture-file.ts";
+import type { FinishRequest } from "./picture-file.ts";
+import type { StoredPicture, StoreResult } from "./store-picture.ts";
 import { type PictureWorkers, WorkerDied } from "./picture-workers.ts";
 import { dropWaitingPredictions, type Predictions, readWaitingPredictions, savePredictions } from "./predictions.ts";
 import { lastBytes, moveToRejected } from "./rejected-files.ts";
@@ -80,7 +81,7 @@ export async function ingestChunk(files: readonly Settled[], context: ChunkConte
   for (const [sha256, one] of fresh) {
     const result = results.get(sha256)!;
     if (result.kind !== "stored") continue;
-    stored.set(sha256, result);
+    stored.set(sha256, { extension: result.facts.extension, bytes: result.bytes });
     images.push({ order: one.file.order, image: rowOf(one, result) });
   }
   const inStore = ready.filter(({ sha256 }) => stored.has(sha256));
@@ -143,13 +144,14 @@ async function store({ file, sha256 }: Ready, { storage, workers, nowMs }: Chunk
       throw error;
     });
   } catch (error) {
-    if (error instanceof WorkerDied) return { kind: "refused", why: `it cannot be decoded: twice, ${error.message}`, hope: "never" };
-    throw error;
+    if (!(error instanceof WorkerDied)) throw error;
+    if (error.ofItself) return { kind: "refused", why: `it cannot be decoded: twice, ${error.message}`, hope: "never" };
+    return { kind: "failed", why: `twice, ${error.message}: is the machine out of memory?` };
   }
 }
 
-function rowOf({ file, sha256 }: Ready, { kind: _, ...facts }: StoredPicture): NewImage {
-  return { ...facts, sha256, source_id: file.sourceId, original_name: keptName(shownName(file)) };
+function rowOf({ file, sha256 }: Ready, { facts, md5, bytes }: StoredPicture): NewImage {
+  return { ...facts, md5, bytes, sha256, source_id: file.sourceId, original_name: keptName(shownName(file)) };
 }
 
 /** A name that fits into the registry: of one that is too long its end, which holds the file's own. */

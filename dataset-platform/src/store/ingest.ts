@@ -67,24 +67,19 @@ async function ingestHolding(names: HeldNames, options: IngestOptions): Promise<
   const candidates: Candidate[] = [];
   try {
     let nowMs = Date.now();
-    for (const place of places) {
-      const left = await adoptLeftovers(place, names);
-      folders.push(...left.folders);
-      if (left.files.length > 0) note(`${left.files.length} files that an earlier run had taken and not brought to its end are taken up`);
-      const found = place.prefix === "" ? await filesOfRoot(incoming, sourceId) : await filesBeneath(place.folder);
-      tell(found, place, options);
-      if (left.files.length + found.files.length === 0) continue;
-      const taking = await makeTaking(place, sourceId, names);
-      folders.push(taking.folder);
-      nowMs = taking.nowMs;
-      for (const { path: from, name } of found.files)
-        candidates.push({ place, sourceId, name, from, taken: path.join(taking.folder, name), isTaken: false, isUnpacked: false });
-      candidates.push(...left.files);
-    }
-    if (candidates.length === 0) return report;
+    for (const place of places)
+      try {
+        const taking = await openPlace(place, names, options, folders, candidates);
+        nowMs = taking?.nowMs ?? nowMs;
+      } catch (error) {
+        // A source's folder that is closed to us; without incoming/ itself there is nothing to do.
+        if (place.prefix === "" || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+        report.failed.push({ name: place.folder, why: (error as Error).message });
+      }
     const offset = nowMs - Date.now();
     const startedAt = await databaseNow(options.registry.db);
     const files = await settledFiles(candidates, nowMs, options, report);
+    if (files.length === 0) return report;
     const workers = options.workers ?? startPictureWorkers(Math.min(availableParallelism(), mostWorkers, files.length));
     try {
       const context = { ...options, actor: options.run, workers, report, startedAt, nowMs: () => Date.now() + offset };
@@ -99,6 +94,23 @@ async function ingestHolding(names: HeldNames, options: IngestOptions): Promise<
   }
 }
 
+/** Finds the files of a place, and what earlier runs have left there, and makes the folder that they are taken into. */
+async function openPlace(place: Place, names: HeldNames, options: IngestOptions, folders: string[], candidates: Candidate[]) {
+  const { incoming, sourceId, note } = options;
+  const left = await adoptLeftovers(place, names);
+  folders.push(...left.folders);
+  if (left.files.length > 0) note?.(`${left.files.length} files that an earlier run had taken and not brought to its end are taken up`);
+  candidates.push(...left.files);
+  const found = place.prefix === "" ? await filesOfRoot(incoming, sourceId) : await filesBeneath(place.folder);
+  tell(found, place, options);
+  if (left.files.length + found.files.length === 0) return undefined;
+  const taking = await makeTaking(place, sourceId, names);
+  folders.push(taking.folder);
+  for (const { path: from, name } of found.files)
+    candidates.push({ place, sourceId, name, from, taken: path.join(taking.folder, name), isTaken: false, isUnpacked: false });
+  return taking;
+}
+
 function tell({ files, notes }: Found, place: Place, { incoming, sourceId, note }: IngestOptions): void {
   for (const line of notes) note?.(line);
   if (place.prefix === "" && files.length > 0)
@@ -109,8 +121,9 @@ function tell({ files, notes }: Found, place: Place, { incoming, sourceId, note 
 
 async function settledFiles(candidates: readonly Candidate[], nowMs: number, options: IngestOptions, report: IngestReport): Promise<Settled[]> {
   const { settleMs = defaultSettleMs, signal } = options;
-  const { settled, moving } = await settle(candidates, ({ from, taken, isTaken }) => (isTaken ? taken : from), { settleMs, nowMs, signal });
+  const { settled, moving, closed } = await settle(candidates, ({ from, taken, isTaken }) => (isTaken ? taken : from), { settleMs, nowMs, signal });
   for (const { place, name } of moving) report.waiting.push({ name: place.prefix + name, why: "it is still being written" });
+  for (const { file, why } of closed) report.failed.push({ name: file.place.prefix + file.name, why });
   return settled.map(({ file, look }, order) => ({ ...file, look, order }));
 }
 

@@ -10,8 +10,6 @@ export interface StorageLayout {
   /** What is not versioned: the registry, locks, exported versions. */
   readonly private: string;
   readonly registry: string;
-  /** What a model saw in images that nobody has labelled yet: boxes to begin with. */
-  readonly predictions: string;
 }
 
 export function storageLayout(root: string): StorageLayout {
@@ -23,7 +21,6 @@ export function storageLayout(root: string): StorageLayout {
     classes: path.join(full, "classes.txt"),
     private: hidden,
     registry: path.join(hidden, "registry.db"),
-    predictions: path.join(hidden, "predictions"),
   };
 }
 

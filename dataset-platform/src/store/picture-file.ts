@@ -2,13 +2,16 @@ import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, renameSync, statSync, unlinkSync } from "node:fs";
 import path from "node:path";
 import { atomicWrite } from "./atomic-write.ts";
-import { describePicture, type Hope, isTailZero, maxImageBytes, NotAPicture, type PictureFacts } from "./describe-picture.ts";
-import { arePredictionsWaiting } from "./predictions.ts";
+import type { Hope } from "./describe-picture.ts";
+import { arePredictionsWaiting } from "./waiting-predictions.ts";
 import { isUnchanged, type Look, lookOf } from "./settled.ts";
 
+/** The most bytes of one picture. */
+export const maxImageBytes = 64 * 1024 * 1024;
+
 /** What became of a file where it was not done as asked: gone, another run's; changed, written to since it was looked at; failed, for a reason of the machine. */
-type Otherwise = { readonly kind: "gone" } | { readonly kind: "changed" } | { readonly kind: "failed"; readonly why: string };
-type Refused = { readonly kind: "refused"; readonly why: string; readonly hope: Hope };
+export type Otherwise = { readonly kind: "gone" } | { readonly kind: "changed" } | { readonly kind: "failed"; readonly why: string };
+export type Refused = { readonly kind: "refused"; readonly why: string; readonly hope: Hope };
 
 export interface TakeRequest {
   readonly from: string | Buffer;
@@ -30,7 +33,7 @@ export function takeFile({ from, taken, isTaken, isArchive, look, folder }: Take
     // Opened first: what we may not read stays where its user looks for it.
     return withOpen(isTaken ? taken : from, (fd) => {
       if (!isTaken) {
-        mkdirSync(path.dirname(taken), { recursive: true });
+        makeOnce(path.dirname(taken));
         renameSync(from, taken);
       }
       // Another file may have come under the name since it was looked at.
@@ -47,36 +50,13 @@ export function takeFile({ from, taken, isTaken, isArchive, look, folder }: Take
   }
 }
 
-export interface StoreRequest {
-  readonly taken: string;
-  readonly look: Look;
-  readonly sha256: string;
-  /** Where in the store a picture of each extension belongs. */
-  readonly targets: Readonly<Record<string, string>>;
-  /** Whether a picture that is whole, but ends in zeros, is refused: a copy may still put a phone's video there. */
-  readonly mayGrow: boolean;
-}
-export interface StoredPicture extends PictureFacts {
-  readonly kind: "stored";
-  readonly md5: string;
-  readonly bytes: number;
-}
-export type StoreResult = Otherwise | Refused | StoredPicture;
+let lastMade = "";
 
-/** Decodes a picture and puts its bytes into the store: exactly those that its name is the hash of, whoever still writes to the file. */
-export async function storePicture(request: StoreRequest, beforeDecoding: (pixels: number) => Promise<void>): Promise<StoreResult> {
-  try {
-    const data = readWhole(request.taken, request.look);
-    if (data === undefined || digest("sha256", data) !== request.sha256) return { kind: "changed" };
-    const facts = await describePicture(data, beforeDecoding);
-    if (request.mayGrow && isTailZero(data)) return { kind: "refused", why: "it ends in zeros, where more may be written", hope: "later" };
-    const target = request.targets[facts.extension]!;
-    if (statSync(target, { throwIfNoEntry: false })?.size !== data.length) await atomicWrite(target, data, 0o444);
-    return { kind: "stored", ...facts, md5: digest("md5", data), bytes: data.length };
-  } catch (error) {
-    if (error instanceof NotAPicture) return { kind: "refused", why: error.message, hope: error.hope };
-    return otherwise(error);
-  }
+/** Makes a folder; files of one folder come one after the other. */
+function makeOnce(folder: string): void {
+  if (folder === lastMade) return;
+  mkdirSync(folder, { recursive: true });
+  lastMade = folder;
 }
 
 export interface FinishRequest {
@@ -105,13 +85,13 @@ export async function finishFile({ taken, look, sha256, target, bytes }: FinishR
   }
 }
 
-function otherwise(error: unknown): Otherwise {
+export function otherwise(error: unknown): Otherwise {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ENOENT") return { kind: "gone" };
   return { kind: "failed", why: message };
 }
 
-const digest = (algorithm: string, data: Buffer) => createHash(algorithm).update(data).digest("hex");
+export const digest = (algorithm: string, data: Buffer) => createHash(algorithm).update(data).digest("hex");
 
 /** Follows no link, and waits for no writer of a pipe. */
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -137,7 +117,7 @@ function hashOf(fd: number, look: Look): string | undefined {
 }
 
 /** A file's bytes; undefined where it is not, or no longer, the one that was looked at. */
-function readWhole(file: string, look: Look): Buffer | undefined {
+export function readWhole(file: string, look: Look): Buffer | undefined {
   return withOpen(file, (fd) => {
     if (!isUnchanged(look, lookOf(fstatSync(fd)))) return undefined;
     const data = Buffer.allocUnsafeSlow(look.bytes);

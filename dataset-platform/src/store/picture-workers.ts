@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import pLimit from "p-limit";
-import type { FinishRequest, FinishResult, StoreRequest, StoreResult, TakeRequest, TakeResult } from "./picture-file.ts";
+import type { FinishRequest, FinishResult, TakeRequest, TakeResult } from "./picture-file.ts";
+import type { StoreRequest, StoreResult } from "./store-picture.ts";
 
 export type Job =
   | { readonly kind: "take"; readonly files: readonly TakeRequest[] }
@@ -22,6 +23,12 @@ export type ToParent =
 /** The process that did the job ended before it had: by what it was given, or for want of memory. */
 export class WorkerDied extends Error {
   override readonly name = "WorkerDied";
+  /** Whether it ended itself, as a decoder does that a picture has led astray; else something killed it. */
+  readonly ofItself: boolean;
+  constructor(message: string, ofItself: boolean) {
+    super(message);
+    this.ofItself = ofItself;
+  }
 }
 
 /** Processes that work on pictures. A picture that ends its decoder ends one of them, and not the run. */
@@ -69,7 +76,7 @@ export function startPictureWorkers(count: number): PictureWorkers {
         end(settle);
       };
       const onExit = (code: number | null, signal: string | null) =>
-        end(() => reject(new WorkerDied(`the process that decodes it ended (${signal ?? `exit code ${code}`})`)));
+        end(() => reject(new WorkerDied(`the process that decodes it ended (${signal ?? `exit code ${code}`})`, signal !== "SIGKILL")));
       const onError = (error: Error) => end(() => reject(error));
       child.on("exit", onExit);
       child.on("error", onError);
@@ -90,7 +97,7 @@ export function startPictureWorkers(count: number): PictureWorkers {
     count,
     run: (job) =>
       turn(async () => {
-        if (closed) throw new WorkerDied("the processes for pictures were ended");
+        if (closed) throw new WorkerDied("the processes for pictures were ended", false);
         return (await runOn(free.pop() ?? start(), job)) as never;
       }),
     close() {

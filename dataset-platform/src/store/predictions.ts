@@ -1,10 +1,9 @@
-import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
-import path from "node:path";
 import type { Transaction } from "kysely";
 import { z } from "zod";
 import type { Db } from "../registry/database.ts";
 import type { Tables } from "../registry/tables.ts";
+import { waitingPredictions } from "./waiting-predictions.ts";
 
 const share = z.number().min(0).max(1);
 
@@ -26,15 +25,9 @@ const predictionsSchema = z.object({
 
 export type Predictions = z.infer<typeof predictionsSchema>;
 
-/** The file in `incoming/`: hidden, so that it is no picture, and named for the picture's bytes. */
-const waitingFile = (folder: string, sha256: string) => path.join(folder, `.${sha256}.predictions.json`);
-
-/** Whether predictions wait beside a picture. */
-export const arePredictionsWaiting = (folder: string, sha256: string): boolean => existsSync(waitingFile(folder, sha256));
-
 /** The predictions that wait beside a picture. They only spare work: those that cannot be read are passed over. */
 export async function readWaitingPredictions(folder: string, sha256: string): Promise<Predictions | undefined> {
-  const text = await readFile(waitingFile(folder, sha256), "utf8").catch(() => undefined);
+  const text = await readFile(waitingPredictions(folder, sha256), "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
   try {
     const predictions = predictionsSchema.parse(JSON.parse(text));
@@ -58,7 +51,7 @@ export async function savePredictions(trx: Transaction<Tables>, predictions: rea
 
 /** Removes what waits beside a picture, once it is kept. */
 export async function dropWaitingPredictions(folder: string, sha256: string): Promise<void> {
-  await rm(waitingFile(folder, sha256), { force: true });
+  await rm(waitingPredictions(folder, sha256), { force: true });
 }
 
 /** What a model saw in an image; undefined where none was asked. */

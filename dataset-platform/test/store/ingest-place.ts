@@ -82,7 +82,8 @@ export async function openIngestPlace(): Promise<IngestPlace> {
       }),
     async faults() {
       const wrong: string[] = [];
-      const left = new Set(await files(registry.storage.images));
+      // What a killed run had begun to write stands under hidden names.
+      const left = new Set((await files(registry.storage.images)).filter((name) => !path.basename(name).startsWith(".")));
       for (const { sha256, extension } of await rows()) {
         const name = imagePath(sha256, extension);
         if (!left.delete(name)) wrong.push(`${name} is missing`);

@@ -5,7 +5,7 @@ import { chmod, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile }
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findImages } from "@airloom/dataset-platform/registry/images.ts";
-import { BadSourceId } from "@airloom/dataset-platform/store/ingest.ts";
+import { BadSourceId, ingest } from "@airloom/dataset-platform/store/ingest.ts";
 import { imagePath } from "@airloom/dataset-platform/store/layout.ts";
 import { tryReadPredictions } from "@airloom/dataset-platform/store/predictions.ts";
 import { type Job, type PictureWorkers, startPictureWorkers, WorkerDied } from "@airloom/dataset-platform/store/picture-workers.ts";
@@ -30,9 +30,9 @@ function meddling(before: (job: Job) => void): PictureWorkers {
 const meddled: PictureWorkers[] = [];
 
 /** Processes that a picture's decoding ends. */
-const deadly = (name: string) =>
+const deadly = (name: string, signal = "SIGSEGV") =>
   meddling((job) => {
-    if (job.kind === "store" && job.file.taken.endsWith(name)) throw new WorkerDied("the process that decodes it ended (SIGSEGV)");
+    if (job.kind === "store" && job.file.taken.endsWith(name)) throw new WorkerDied(`the process that decodes it ended (${signal})`, signal !== "SIGKILL");
   });
 
 /** Root may read everything; files that it may not read are tried with the rights of nobody. */
@@ -348,6 +348,13 @@ describe("ingest", () => {
       const report = await place.run({ workers: deadly("deadly.png") });
       assert.deepEqual([report.added.length, report.rejected.map(({ name }) => name)], [1, ["deadly.png"]]);
       assert.match(report.rejected[0]!.why, /SIGSEGV/);
+      // Killed from outside, for want of memory say: the picture is not to blame, and stays.
+      await place.put("killed.png", await picture(3));
+      const second = await place.run({ workers: deadly("killed.png", "SIGKILL") });
+      assert.deepEqual(
+        [second.rejected, second.failed.map(({ name }) => name), await readdir(place.incoming)],
+        [[], ["killed.png"], ["killed.png", "rejected"]],
+      );
     });
   });
 
@@ -358,13 +365,30 @@ describe("ingest", () => {
     await chmod(path.join(place.incoming, "2.png"), 0o000);
     for (const folder of [place.incoming, place.storage.root]) await execa("chown", ["-R", "65534:65534", path.dirname(folder)]);
     await execa("chown", ["root:root", path.join(place.incoming, "2.png")]);
-    const report = await withRightsOfNobody(() => place.run({ workers: meddling(() => undefined) }));
-    assert.deepEqual(
-      report.failed.map(({ name }) => name),
-      ["2.png"],
+    // A folder that can be listed and not entered, and one that cannot be listed.
+    for (const [name, mode] of [
+      ["listed", 0o744],
+      ["shut", 0o700],
+    ] as const) {
+      await place.put(`cam/${name}/a.png`, await picture(9));
+      await chmod(path.join(place.incoming, "cam", name), mode);
+    }
+    await execa("chown", ["65534:65534", path.join(place.incoming, "cam")]);
+    const notes: string[] = [];
+    const report = await withRightsOfNobody(() => place.run({ workers: meddling(() => undefined), note: (line) => notes.push(line) }));
+    assert.deepEqual(report.failed.map(({ name }) => name).toSorted(), ["2.png", "cam/listed/a.png"]);
+    assert.ok(
+      notes.some((line) => /shut\/ cannot be read/.test(line)),
+      notes.join("\n"),
     );
     assert.equal(report.added.length, 4);
-    assert.deepEqual(await place.files(), ["2.png"]);
+    assert.deepEqual(await place.files(), ["2.png", "cam/listed/a.png", "cam/shut/a.png"]);
+    // A source's folder that is another's altogether.
+    await execa("chown", ["root:root", path.join(place.incoming, "cam")]);
+    await place.put("6.png", await picture(6));
+    await execa("chown", ["65534:65534", path.join(place.incoming, "6.png")]);
+    const second = await withRightsOfNobody(() => place.run({ workers: meddling(() => undefined) }));
+    assert.deepEqual([second.added.length, second.failed.map(({ name }) => name).includes(path.join(place.incoming, "cam"))], [1, true]);
   });
 
   describe("a known picture", () => {
@@ -420,6 +444,15 @@ describe("ingest", () => {
     assert.deepEqual(await place.faults(), []);
     await place.run();
     assert.equal((await place.rows()).length, 200);
+  });
+
+  it("does nothing where all files are still written, with processes of its own", async () => {
+    const file = await place.put("slow.jpg", "a", now());
+    const growing = setInterval(() => appendFileSync(file, "a"), 1);
+    const { incoming, storage, registry } = place;
+    const report = await ingest({ incoming, storage, registry, sourceId: "cam", run: { person: "a" }, settleMs: 100 });
+    clearInterval(growing);
+    assert.deepEqual([report.waiting.length, await place.files()], [1, ["slow.jpg"]]);
   });
 
   it("says which folder cannot be read", async () => {
