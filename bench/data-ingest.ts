@@ -93,7 +93,7 @@ if (process.argv[2] === "decode") {
   const incoming = path.join(root, "incoming");
   const storage = storageLayout(path.join(root, "storage"));
   const database = await newDatabase();
-  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump" });
+  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
   const workers = startPictureWorkers(cores);
   try {
     await Promise.all(Array.from({ length: cores }, () => workers.run({ kind: "finish", files: [] })));

@@ -20,10 +20,11 @@ export async function measureOnnx({ onnx, labels: own, side }: OnnxModel, pictur
   const detector = await Detector.load(onnx, { labels: own, side, threads: 2 });
   try {
     const evaluated = [];
-    for (const { file, objects } of pictures) {
+    for (const { file, objects, asked } of pictures) {
       const { detections, width, height } = await detector.detect(await readFile(file), validationNms);
       const known = objects.map(({ cls, xywh }) => ({ cls: own.indexOf(labels[cls]!), box: fromYolo(xywh, width, height) }));
-      evaluated.push({ detections, objects: known.filter(({ cls }) => cls >= 0) });
+      const askedOfOwn = asked?.map((cls) => own.indexOf(labels[cls]!)).filter((cls) => cls >= 0);
+      evaluated.push({ detections, objects: known.filter(({ cls }) => cls >= 0), asked: askedOfOwn });
     }
     return evaluate(evaluated, own.length);
   } finally {

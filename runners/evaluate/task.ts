@@ -37,10 +37,11 @@ export const evaluateModel = task(
     const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
     const { decide, judge, measured } = await import("./gate.ts");
     const { measureOnnx } = await import("./measure.ts");
+    const { exportedPictures } = await import("../train/read-data.ts");
     const { MlflowClient } = await import("../platform/mlflow.ts");
     const { model, mlflowUrl } = platformSettings();
     const data = await readDataFile(input.dataset.folder);
-    const pictures = data.validation.map(({ image, objects }) => ({ file: path.join(input.dataset.folder, image), objects }));
+    const pictures = exportedPictures(input.dataset.folder, data.validation);
     const onnx = await readFile(path.join(input.trained.folder, "best.onnx"));
     const metrics = await measureOnnx({ onnx, labels: data.labels, side: input.imgsz }, pictures, data.labels);
     for (const { cls, objects, ap50, ap } of metrics.classes)

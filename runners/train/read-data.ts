@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { parse } from "yaml";
 import { parseYolo } from "@airloom/dataset-platform/labels/yolo-labels.ts";
-import { readDataFile } from "@airloom/dataset-platform/versions/export-version.ts";
+import { type ExportedImage, readDataFile } from "@airloom/dataset-platform/versions/export-version.ts";
 import { DataError } from "@airloom/yolo/train/check-data.ts";
 import type { PictureFile } from "@airloom/yolo/train/pictures.ts";
 
@@ -33,13 +33,16 @@ export async function readTrainingData(place: string): Promise<TrainingData> {
   const folder = path.dirname(file);
   if (path.basename(file) === "data.json") {
     const { labels, train, validation, commit } = await readDataFile(folder);
-    const pictures = (part: readonly ((typeof train)[number] & { readonly asked?: readonly number[] | null })[]) =>
-      part.map(({ image, objects, asked }) => ({ file: path.join(folder, image), objects, asked: asked ?? undefined }));
-    return { labels, train: pictures(train), validation: pictures(validation), name: `${folder} (commit ${commit})` };
+    return { labels, train: exportedPictures(folder, train), validation: exportedPictures(folder, validation), name: `${folder} (commit ${commit})` };
   }
   const { root, train, val, labels } = await readYaml(file);
   const part = async (places: readonly string[]) => (await Promise.all(places.map((each) => picturesIn(path.resolve(root, each), labels.length)))).flat();
   return { labels, train: await part(train), validation: await part(val), name: file };
+}
+
+/** The pictures of a part of an exported dataset, each with the classes that were asked. */
+export function exportedPictures(folder: string, part: readonly ExportedImage[]): PictureFile[] {
+  return part.map(({ image, objects, asked }) => ({ file: path.join(folder, image), objects, asked: asked ?? undefined }));
 }
 
 /** Pictures of a data set whose labels, or what was asked of them, are no longer what they were, or that are gone. */

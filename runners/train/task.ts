@@ -77,12 +77,13 @@ async function trainIn(folder: string, input: TrainInput, { log, signal, run }: 
   const { readDataFile } = await import("@airloom/dataset-platform/versions/export-version.ts");
   const { MlflowClient } = await import("../platform/mlflow.ts");
   const { MlflowSpool } = await import("../platform/mlflow-spool.ts");
+  const { exportedPictures } = await import("./read-data.ts");
   const { runTrainingChild, TrainingHopeless } = await import("./run-child.ts");
   const { optionsFrom } = await import("./options.ts");
   const { mlflowUrl, mlflowPatienceMs } = platformSettings();
   const data = await readDataFile(input.dataset.folder);
 
-  const pictures = (part: typeof data.train) => part.map(({ image, objects }) => ({ file: path.join(input.dataset.folder, image), objects }));
+  const pictures = (part: typeof data.train) => exportedPictures(input.dataset.folder, part);
   const options = optionsFrom({ ...input });
   const job = { train: pictures(data.train), validation: pictures(data.validation), labels: data.labels, options };
 

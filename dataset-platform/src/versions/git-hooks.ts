@@ -22,7 +22,7 @@ export async function runHook(git: Git, hook: RefusingHook | "post-commit", args
   try {
     await execa(file, [...args], { cwd: git.folder, env: { ...git.environment(), GIT_EDITOR: ":", ...env }, extendEnv: false, all: true });
   } catch (cause) {
-    const said = cause instanceof ExecaError ? String(cause.all ?? "").trim() || cause.shortMessage : String(cause);
+    const said = cause instanceof ExecaError ? (cause.all ?? "").trim() || cause.shortMessage : String(cause);
     throw new CommitRefused(`the ${hook} hook of ${git.folder} (${file}) has refused the commit. It says:\n${said}`, { cause });
   }
 }

@@ -8,7 +8,7 @@ import { runKey } from "../registry/open-registry.ts";
 
 const [incoming = "", root = "", url = "", sourceId = "", until = ""] = process.argv.slice(2);
 const storage = storageLayout(root);
-const registry = await Registry.open({ url, storage, pgDump: "pg_dump" });
+const registry = await Registry.open({ url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
 const workers = startPictureWorkers(1);
 for (;;) {
   const isLast = until === "" || existsSync(until);
