@@ -32,6 +32,8 @@ interface ImageTable {
   annotation_id: number | null;
   visible_annotation_id: GeneratedAlways<number | null>;
   committed_annotation_id: number | null;
+  /** Whether the next version changes it. */
+  uncommitted: GeneratedAlways<boolean>;
   ingested_at: Generated<Date>;
 }
 

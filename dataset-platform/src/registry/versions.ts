@@ -16,8 +16,7 @@ export interface Change {
 /** The first two hex digits of the pictures that the next version changes: the folders of images/ that it writes again. */
 export async function changedPrefixes(db: Db): Promise<string[]> {
   const { rows } = await sql<{ prefix: string }>`
-    select distinct left(sha256, 2) as prefix from images
-    where committed_annotation_id is distinct from visible_annotation_id order by 1`.execute(db);
+    select distinct left(sha256, 2) as prefix from images where uncommitted order by 1`.execute(db);
   return rows.map(({ prefix }) => prefix);
 }
 
@@ -27,7 +26,7 @@ export async function uncommittedChanges(db: Db, prefix = ""): Promise<Change[]>
     .selectFrom("images")
     .leftJoin("annotations", "annotations.id", "images.visible_annotation_id")
     .select(["images.sha256", "extension", "md5", "bytes", "visible_annotation_id", "label_md5", "label_bytes"])
-    .where("committed_annotation_id", "is distinct from", (eb) => eb.ref("visible_annotation_id"))
+    .where("uncommitted", "=", true)
     .where("images.sha256", ">=", prefix)
     .where("images.sha256", "<", afterPrefix(prefix))
     .orderBy("images.sha256")

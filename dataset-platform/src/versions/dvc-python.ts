@@ -12,20 +12,31 @@ const program = String.raw`
 import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
 
-def configure(repo, job):
-    from dvc.config_schema import RelPath
-    for level, url in (("repo", job["url"]), ("local", job["localUrl"])):
-        with repo.config.edit(level) as config:
-            remotes = config.setdefault("remote", {})
-            if level == "repo":
-                config.setdefault("core", {})["remote"] = "storage"
-                remotes.setdefault("storage", {})["verify"] = True
-            if url is not None:
-                remotes.setdefault("storage", {})["url"] = RelPath(url["path"]) if "path" in url else url["text"]
-            elif "storage" in remotes:
-                remotes["storage"].pop("url", None)
-                if not remotes["storage"]:
-                    del remotes["storage"]
+def configure(job):
+    # dvc remote modify writes ASCII alone and drops comments; the syntax and its quoting are ConfigObj's.
+    from configobj import ConfigObj
+    from dvc.config import Config
+    folder = os.path.join(job["root"], ".dvc")
+    for name, url in (("config", job["url"]), ("config.local", job["localUrl"])):
+        file = os.path.join(folder, name)
+        if url is None and not os.path.exists(file):
+            continue
+        config = ConfigObj(file, encoding="utf-8", interpolation=False)
+        key = 'remote "storage"'
+        if name == "config":
+            config.setdefault("core", {})["remote"] = "storage"
+            config.setdefault(key, {})["verify"] = "true"
+        if url is not None:
+            config.setdefault(key, {})["url"] = url
+        elif key in config:
+            config[key].pop("url", None)
+            if not config[key]:
+                del config[key]
+        config.filename = f"{file}.{os.getpid()}.tmp"
+        config.write()
+        os.chmod(config.filename, 0o644 if name == "config" else 0o600)
+        os.replace(config.filename, file)
+    Config(folder)
     return {}
 
 def move(repo, job):
@@ -72,23 +83,24 @@ job = json.load(sys.stdin)
 answer = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 try:
-    from dvc.repo import Repo
-    with Repo(job["root"]) as repo:
-        result = configure(repo, job) if job["do"] == "configure" else move(repo, job)
+    if job["do"] == "configure":
+        result = configure(job)
+    else:
+        from dvc.repo import Repo
+        with Repo(job["root"]) as repo:
+            result = move(repo, job)
 except Exception as error:
     result = {"error": words(error)}
 answer.write(json.dumps(result))
 answer.close()
 `;
 
-/** A value of DVC's configuration: a folder that is written relative to the configuration file, or a text as it is. */
-export type ConfiguredUrl = { readonly path: string } | { readonly text: string };
-
 /** An object, its file on this machine, and its size. */
 export type ObjectOnDisk = readonly [oid: string, file: string, bytes: number];
 
 export type DvcJob =
-  | { readonly do: "configure"; readonly url: ConfiguredUrl; readonly localUrl: ConfiguredUrl | null }
+  | /** The remote's URL in .dvc/config, and in .dvc/config.local where that has another. */
+    { readonly do: "configure"; readonly url: string; readonly localUrl: string | null }
   | { readonly do: "push" | "fetch"; readonly objects: readonly ObjectOnDisk[] };
 
 interface DvcAnswer {
@@ -107,7 +119,8 @@ export interface DvcPlace {
 /** Does a job inside DVC's Python; the objects that failed, with the reason. Secrets travel on the standard input alone. */
 export async function runInDvc(place: DvcPlace, job: DvcJob): Promise<readonly (readonly [oid: string, why: string])[]> {
   const [python, ...args] = await pythonOf(place.dvc);
-  const env = { DVC_SITE_CACHE_DIR: place.siteCache, DVC_NO_ANALYTICS: "1" };
+  // A worker may have no locale, and DVC writes its configuration in the locale's encoding.
+  const env = { DVC_SITE_CACHE_DIR: place.siteCache, DVC_NO_ANALYTICS: "1", PYTHONUTF8: "1" };
   // Not in the storage folder: a file dvc.py there would be taken for DVC.
   const options = { cwd: path.parse(place.root).root, env, input: JSON.stringify({ root: place.root, ...job }), maxBuffer: 1 << 30 };
   let stdout: string;

@@ -20,9 +20,9 @@ export async function runHook(git: Git, hook: RefusingHook | "post-commit", args
   );
   if (!isThere) return;
   try {
-    await execa(file, [...args], { cwd: git.folder, env: { ...git.environment(), GIT_EDITOR: ":", ...env }, extendEnv: false, all: true });
+    await execa(file, [...args], { cwd: git.folder, env: { ...git.environment(), GIT_EDITOR: ":", ...env }, extendEnv: false });
   } catch (cause) {
-    const said = cause instanceof ExecaError ? (cause.all ?? "").trim() || cause.shortMessage : String(cause);
+    const said = cause instanceof ExecaError ? [cause.stdout, cause.stderr].filter(Boolean).join("\n").trim() || cause.shortMessage : String(cause);
     throw new CommitRefused(`the ${hook} hook of ${git.folder} (${file}) has refused the commit. It says:\n${said}`, { cause });
   }
 }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { atomicWrite } from "../store/atomic-write.ts";
-import { type ConfiguredUrl, type DvcPlace, runInDvc } from "./dvc-python.ts";
+import { type DvcPlace, runInDvc } from "./dvc-python.ts";
 import { RemoteFailed } from "./errors.ts";
 import type { News } from "./repository-lock.ts";
 
@@ -80,12 +80,11 @@ export async function configureRemote(place: DvcPlace, remote: Remote, privateFo
   await atomicWrite(stampFile, after.stamp, 0o600);
 }
 
-function configured(root: string, remote: Remote): { url: ConfiguredUrl; localUrl: ConfiguredUrl | null } {
-  if (remote.kind === "folder")
-    return remote.isInStorage
-      ? { url: { path: remote.folder }, localUrl: null }
-      : { url: { path: path.join(root, ".remote") }, localUrl: { text: remote.folder } };
-  return { url: { text: remote.name }, localUrl: remote.url === remote.name ? null : { text: remote.url } };
+/** A relative path is meant from the folder of the configuration. */
+function configured(root: string, remote: Remote): { url: string; localUrl: string | null } {
+  if (remote.kind === "dvc") return { url: remote.name, localUrl: remote.url === remote.name ? null : remote.url };
+  if (remote.isInStorage) return { url: path.relative(path.join(root, ".dvc"), remote.folder), localUrl: null };
+  return { url: "../.remote", localUrl: remote.folder };
 }
 
 /** A text in which the remote's credentials do not stand. */

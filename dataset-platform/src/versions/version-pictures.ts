@@ -47,7 +47,8 @@ export async function* batchesOf(cache: string, version: DatasetVersion, db: Db 
       files += version.folders[at]!.files;
       folders.push(version.folders[at]!);
     }
-    const entries = (await Promise.all(folders.map(async (folder) => entriesOf(cache, folder)))).flat();
+    const entries: DvcEntry[] = [];
+    for (const folder of folders) for (const entry of await entriesOf(cache, folder)) entries.push(entry);
     yield { folders, entries, known: await knownIn(db, version, folders) };
   }
 }

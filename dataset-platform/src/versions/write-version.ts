@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { again, type Db, inTransaction } from "../registry/database.ts";
 import type { Actor } from "../registry/events.ts";
 import { beginVersion, dropVersion, finishVersion, interruptedVersion, newestVersion } from "../registry/versions.ts";
@@ -12,6 +13,10 @@ import { changedFolders, pointerFile, tryParsePointers } from "./pointers.ts";
 import type { Remote } from "./remote.ts";
 import { lockDvc, type News } from "./repository-lock.ts";
 import type { TransferPlace } from "./transfer.ts";
+
+/** How often, and how long, Git's index is waited for while another program holds it. */
+const indexAttempts = 40;
+const indexPauseMs = 250;
 
 /** Files of the repository that are committed as they are. */
 const ownFiles = [".gitignore", ".dvcignore", ".dvc/.gitignore", ".dvc/config"];
@@ -36,7 +41,7 @@ export interface VersionRequest {
 export async function writeVersion(place: WritePlace, db: Db, request: VersionRequest): Promise<string | undefined> {
   const { git, storage, news } = place;
   const branch = await git.currentBranch();
-  await settle(git, db, request.actor);
+  await settle(place, db, request.actor);
   const head = await git.tryResolveCommit(branch);
   const base = head === undefined ? undefined : await git.tryShow(head, pointerFile);
   if (base !== undefined && tryParsePointers(base) === undefined)
@@ -72,10 +77,11 @@ async function isNewestHere(git: Git, db: Db, base: string | undefined): Promise
 }
 
 /** Ends a version whose writer was killed: it stands where a branch holds its commit, and else was never there. */
-async function settle(git: Git, db: Db, actor: Actor): Promise<void> {
+async function settle({ git, news }: WritePlace, db: Db, actor: Actor): Promise<void> {
   const left = await interruptedVersion(db);
   if (!left) return;
   const stands = await git.isOnBranch(left.commit);
+  if (stands) await refreshIndex(git, news);
   await inTransaction(db, async (trx) => (stands ? finishVersion(trx, left.id, actor) : dropVersion(trx, left.id)));
 }
 
@@ -97,28 +103,25 @@ async function commitDraft(place: WritePlace, db: Db, { message, actor, stillHel
   // A picture may have been asked for other classes and hold the same boxes: the version is another, the files are the same.
   const made = await git.commit({ branch, paths: ownFiles, files, message, allowEmpty: draft.changes.length > 0, beforeMove });
   if (!made) return undefined;
+  await refreshIndex(git, news);
   await inTransaction(db, async (trx) => finishVersion(trx, id!, actor));
-  await refreshIndex(git, [...ownFiles, "classes.txt"], draft, news);
   await runHook(git, "post-commit", [], {}).catch((error: unknown) => news.warn((error as Error).message));
   return made.commit;
 }
 
 /** Tells Git's own index of the commit: else `git status` would show it undone, and a person's next commit would undo it. */
-async function refreshIndex(git: Git, paths: readonly string[], draft: Draft, news: News): Promise<void> {
+async function refreshIndex(git: Git, news: News): Promise<void> {
+  const paths = [...ownFiles, "classes.txt", pointerFile];
   for (let attempt = 1; ; attempt++) {
     try {
-      await git.run(["add", "--force", "--", ...paths, ...(draft.pointers === undefined ? [] : [pointerFile])]);
-      if (draft.pointers === undefined) await git.run(["rm", "--cached", "--quiet", "--ignore-unmatch", "--", pointerFile]);
-      return;
+      return void (await git.run(["reset", "--quiet", "--", ...paths]));
     } catch (error) {
       if (!(error instanceof GitError)) throw error;
-      if (attempt === 20) {
-        news.warn(
-          `the commit is made, but Git's index is not in step with it, since another program holds it: ${error.message}. In ${git.folder}, run: git reset -- ${paths.join(" ")} ${pointerFile}`,
+      if (attempt === indexAttempts)
+        return news.warn(
+          `the commit is made, but Git's index is not in step with it, since another program holds it: ${error.message}. In ${git.folder}, run: git reset -- ${paths.join(" ")}`,
         );
-        return;
-      }
-      await new Promise((done) => setTimeout(done, 250));
+      await sleep(indexPauseMs);
     }
   }
 }

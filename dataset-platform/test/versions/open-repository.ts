@@ -93,7 +93,13 @@ export async function openTestRepository(options: Partial<RepositoryOptions> = {
     },
     git: async (...args) => (await execa("git", ["-c", "user.name=x", "-c", "user.email=x@x", ...args], { cwd: storage.root })).stdout,
     dvc: async (folder, ...args) =>
-      (await execa(dvc, args, { cwd: folder, all: true, env: { DVC_SITE_CACHE_DIR: path.join(storage.root, "../site"), DVC_NO_ANALYTICS: "1" } })).all,
+      (
+        await execa(dvc, args, {
+          cwd: folder,
+          all: true,
+          env: { DVC_SITE_CACHE_DIR: path.join(storage.root, "../site"), DVC_NO_ANALYTICS: "1", PYTHONUTF8: "1" },
+        })
+      ).all,
     close: async () => tested.close(),
   };
 }

@@ -72,6 +72,10 @@ const statements = [
     visible_annotation_id bigint generated always as (case when state = 'excluded' then null else annotation_id end) stored,
     -- What the newest dataset version shows of it.
     committed_annotation_id bigint,
+    -- Whether the next version changes it. A column, so that PostgreSQL knows how few they are and does not read the whole table.
+    uncommitted boolean not null generated always as (
+      committed_annotation_id is distinct from (case when state = 'excluded' then null else annotation_id end)
+    ) stored,
     ingested_at timestamptz not null default now(),
     check ((state = 'claimed') = (batch_id is not null)),
     check (state <> 'labelled' or annotation_id is not null),
@@ -80,7 +84,7 @@ const statements = [
   )`,
   `create index images_waiting on images (source_id, ingested_at, sha256) where state = 'new'`,
   `create index images_claimed on images (batch_id) where batch_id is not null`,
-  `create index images_uncommitted on images (sha256) where committed_annotation_id is distinct from visible_annotation_id`,
+  `create index images_uncommitted on images (sha256) where uncommitted`,
   `create index images_in_versions on images (sha256) where committed_annotation_id is not null`,
   `create index images_by_group on images (group_id)`,
   `create index images_by_source on images (source_id, original_name)`,
