@@ -38,7 +38,7 @@ async function open(): Promise<Bench> {
   const database = await newDatabase();
   const root = await mkdtemp(path.join(tmpdir(), "bench-versions-"));
   const storage = storageLayout(path.join(root, "storage"));
-  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump" });
+  const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
   await registry.transaction((trx) => ensureClasses(trx, ["car"], run));
   const close = async () => {
     await registry.close();
