@@ -96,7 +96,10 @@ if (process.argv[2] === "decode") {
   const registry = await Registry.open({ url: database.url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
   const workers = startPictureWorkers(cores);
   try {
-    await Promise.all(Array.from({ length: cores }, () => workers.run({ kind: "finish", files: [] })));
+    // A file that is not there: each process has loaded its decoder by the time that it has seen so.
+    const look = { isFile: true, bytes: 1, mtimeMs: 0, ctimeMs: 0, inode: 0 };
+    const nothing = { taken: path.join(root, "nothing"), look, sha256: "", targets: {}, mayGrow: false };
+    await Promise.all(Array.from({ length: cores }, () => workers.run({ kind: "store", file: nothing })));
     await drawInto(incoming);
     const { size } = await stat(path.join(incoming, "0.jpg"));
     const decode = async () => {

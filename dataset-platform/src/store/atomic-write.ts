@@ -5,15 +5,7 @@ import path from "node:path";
 
 /** Writes a file so that a reader, or a crash, meets the old one or the whole new one: temporary name, sync, rename. */
 export async function atomicWrite(file: string, data: string | Uint8Array, mode = 0o644): Promise<void> {
-  await putInPlace(file, async (temporary) => {
-    const handle = await open(temporary, "wx", mode);
-    try {
-      await handle.writeFile(data);
-      await handle.datasync();
-    } finally {
-      await handle.close();
-    }
-  });
+  await placeAsides([await writeAside(file, data, mode)]);
 }
 
 export interface PlaceOptions {
@@ -26,44 +18,80 @@ export interface PlaceOptions {
 
 /** Puts the bytes of `source` under `target` as well, as whole and as lasting as `atomicWrite` does: linked where that is allowed and possible, else copied. */
 export async function placeFile(source: string, target: string, { mode = 0o644, hardLink = false, check }: PlaceOptions = {}): Promise<void> {
-  await putInPlace(target, async (temporary) => {
+  const aside = await makeAside(target, async (temporary) => {
     if (!hardLink || !(await tryLink(source, temporary))) await copyFile(source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     await chmod(temporary, mode);
     await check?.(temporary);
-    const handle = await open(temporary, "r");
+  });
+  await placeAsides([aside]);
+  // Renaming one link of a file onto another of the same file leaves both.
+  if (hardLink) await rm(aside.temporary!, { force: true });
+}
+
+/** Bytes that stand whole beside where they belong, and do not last yet. */
+export interface Aside {
+  readonly target: string;
+  /** Undefined where the target stands already, put there by another whose folder may not be synced. */
+  readonly temporary: string | undefined;
+  /** Folders that hold a new name: the target's own, and those above it that were made. */
+  readonly folders: readonly string[];
+}
+
+/** Writes bytes under a temporary name; `placeAsides` puts many in place for little more than one. */
+export async function writeAside(target: string, data: string | Uint8Array, mode = 0o644): Promise<Aside> {
+  return makeAside(target, async (temporary) => {
+    const handle = await open(temporary, "wx", mode);
     try {
-      // A link too: who wrote the bytes under the first name may not have synced them.
-      await handle.datasync();
+      await handle.writeFile(data);
     } finally {
       await handle.close();
     }
   });
 }
 
-/** The one way that bytes take to a name: made under a random name beside it, renamed, and the folder synced. */
-async function putInPlace(target: string, make: (temporary: string) => Promise<void>): Promise<void> {
+async function makeAside(target: string, make: (temporary: string) => Promise<void>): Promise<Aside> {
   const folder = path.dirname(target);
-  await makeFolder(folder);
+  const folders = [...(await makeUnsynced(folder)), folder];
   // Random, since other machines may write here; short, since it must fit wherever `target` does.
   const temporary = path.join(folder, `.${randomUUID()}.tmp`);
   try {
     await make(temporary);
-    await rename(temporary, target);
-  } finally {
-    // Also after a success: renaming one link of a file onto another of the same file leaves both.
+  } catch (error) {
     await rm(temporary, { force: true });
+    throw error;
   }
-  await syncFolder(folder);
+  return { target, temporary, folders };
+}
+
+/**
+ * The one way that bytes take to their names: all are synced, then renamed, then each folder is synced once. Together,
+ * since a volume's journal takes the names of many in one step.
+ */
+export async function placeAsides(asides: readonly Aside[]): Promise<void> {
+  try {
+    for (const { temporary } of asides) if (temporary !== undefined) await syncFile(temporary);
+    for (const { temporary, target } of asides) if (temporary !== undefined) await rename(temporary, target);
+  } catch (error) {
+    for (const { temporary } of asides) if (temporary !== undefined) await rm(temporary, { force: true });
+    throw error;
+  }
+  for (const folder of new Set(asides.flatMap(({ folders }) => folders))) await syncFolder(folder);
 }
 
 /** Makes a folder and those above it, so that they outlive a power cut. */
 export async function makeFolder(folder: string): Promise<void> {
+  for (const parent of await makeUnsynced(folder)) await syncFolder(parent);
+}
+
+/** Makes a folder and those above it; the folders that hold the new names. */
+async function makeUnsynced(folder: string): Promise<string[]> {
   const first = await mkdir(folder, { recursive: true });
-  if (first === undefined) return;
+  if (first === undefined) return [];
   const top = path.dirname(path.resolve(first));
+  const parents: string[] = [];
   for (let parent = path.dirname(path.resolve(folder)); ; parent = path.dirname(parent)) {
-    await syncFolder(parent);
-    if (parent === top || parent === path.dirname(parent)) return;
+    parents.push(parent);
+    if (parent === top || parent === path.dirname(parent)) return parents;
   }
 }
 
@@ -78,6 +106,15 @@ export async function tryLink(file: string, name: string | Buffer): Promise<bool
   } catch (error) {
     if (noLink.has((error as NodeJS.ErrnoException).code ?? "")) return false;
     throw error;
+  }
+}
+
+async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, "r");
+  try {
+    await handle.datasync();
+  } finally {
+    await handle.close();
   }
 }
 

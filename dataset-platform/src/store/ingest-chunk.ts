@@ -76,6 +76,9 @@ export async function ingestChunk(files: readonly Settled[], context: ChunkConte
   const results = new Map<string, StoreResult>();
   await Promise.all([...fresh.values()].map(async (one) => results.set(one.sha256, await store(one, context))));
 
+  const asides = [...results.values()].flatMap((result) => (result.kind === "stored" ? [result.aside] : []));
+  if (asides.length > 0) await workers.run({ kind: "place", asides });
+
   const stored = new Map<string, { extension: string; bytes: number }>(known);
   const images: { order: number; image: NewImage }[] = [];
   for (const [sha256, one] of fresh) {
