@@ -19,6 +19,7 @@ const mostNames = 10;
  */
 export const ingestImages = task("ingest_images", { timeout: "24h" }, async (input: { sourceId: string }, context): Promise<Ingested> => {
   const { BadSourceId, ingest } = await import("@airloom/dataset-platform/store/ingest.ts");
+  const { groupImages } = await import("@airloom/dataset-platform/groups/group-images.ts");
   const { log, run, signal } = context;
   return withRegistry(context, async (registry, { incoming, storage }) => {
     const progress = progressLines((line) => log.info(line));
@@ -30,6 +31,8 @@ export const ingestImages = task("ingest_images", { timeout: "24h" }, async (inp
     for (const line of some(report.waiting.map(({ name, why }) => `${name} is left for the next run: ${why}`))) log.info(line);
     for (const line of some(report.known.map((name) => `${name} is known already`))) log.info(line);
     log.info(summary(report));
+    const { joined } = await groupImages(registry, { signal });
+    if (joined > 0) log.info(`${joined} images look like older ones, or are of one recording with them: they stand on the same side of every split`);
     if (report.failed.length > 0) throw new Error(failureOf(report.failed, incoming));
     return { added: report.added.length, known: report.known.length, rejected: report.rejected.length };
   });

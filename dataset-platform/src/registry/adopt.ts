@@ -3,6 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Transaction } from "kysely";
 import sharp from "sharp";
+import { captureTime } from "../groups/capture-time.ts";
+import { pictureHashes } from "../groups/perceptual-hash.ts";
 import { parseYolo, readClasses, type YoloObject } from "../labels/yolo-labels.ts";
 import { imagePath, labelPath, type StorageLayout } from "../store/layout.ts";
 import { type NewAnnotation, storeAnnotation } from "./annotations.ts";
@@ -80,8 +82,10 @@ async function readPicture(storage: StorageLayout, name: string): Promise<NewIma
   const digest = (algorithm: string) => createHash(algorithm).update(data).digest("hex");
   if (digest("sha256") !== sha256 || name !== imagePath(sha256, ext.slice(1))) return `${file} holds other bytes than its name says`;
   try {
-    const { width, height, orientation = 1 } = await sharp(data).metadata();
-    const facts = { extension: ext.slice(1), bytes: data.length, width, height, orientation, captured_at: null };
+    const { width, height, orientation = 1, exif } = await sharp(data).metadata();
+    // The next ingest finds its group.
+    const { pixels, look } = await pictureHashes(data);
+    const facts = { extension: ext.slice(1), bytes: data.length, width, height, orientation, captured_at: captureTime(exif) ?? null, pixels, look };
     return { ...facts, sha256, md5: digest("md5"), source_id: foundSource, original_name: name };
   } catch (error) {
     return `${file} cannot be read as a picture: ${(error as Error).message}`;

@@ -6,7 +6,7 @@ import type { ImageRow, Tables } from "./tables.ts";
 /** What ingest knows of a picture. Its group is itself unless it belongs to an older one. */
 export type NewImage = Omit<
   Insertable<Tables["images"]>,
-  "state" | "state_why" | "batch_id" | "excluded_by_batch" | "annotation_id" | "committed_annotation_id" | "group_id"
+  "state" | "state_why" | "batch_id" | "excluded_by_batch" | "annotation_id" | "committed_annotation_id" | "group_id" | "recording" | "grouped"
 > & {
   readonly group_id?: string;
 };

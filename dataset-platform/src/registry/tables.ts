@@ -16,6 +16,14 @@ interface ImageTable {
   orientation: number;
   /** The camera's own clock, ISO 8601 without a zone where the camera gave none. */
   captured_at: string | null;
+  /** SHA-256 of the pixels as a person sees them; null where nobody has looked. */
+  pixels: string | null;
+  /** A small rendition of the picture, as groups/perceptual-hash.ts makes it. */
+  look: Buffer | null;
+  /** What its name shares with those of its recording, where its source says that names tell. */
+  recording: string | null;
+  /** Whether its group was looked for. */
+  grouped: Generated<boolean>;
   source_id: string;
   /** Path beneath `incoming/`. */
   original_name: string;
@@ -78,6 +86,13 @@ interface BatchTable {
   created_at: Generated<Date>;
   ended_at: Date | null;
   ended_why: string | null;
+}
+
+/** Under what a picture is found by those that look nearly the same. */
+interface ImageBandTable {
+  band: number;
+  value: number;
+  sha256: string;
 }
 
 interface BatchImageTable {
@@ -185,6 +200,7 @@ export interface Tables {
   classes: ClassTable;
   batches: BatchTable;
   images: ImageTable;
+  image_bands: ImageBandTable;
   batch_images: BatchImageTable;
   annotations: AnnotationTable;
   boxes: BoxTable;

@@ -1,4 +1,6 @@
 import sharp from "sharp";
+import { captureTime } from "../groups/capture-time.ts";
+import { pictureHashes } from "../groups/perceptual-hash.ts";
 
 /** The most pixels that a picture may decode to. */
 const maxImagePixels = 100_000_000;
@@ -31,6 +33,9 @@ export interface PictureFacts {
   readonly height: number;
   readonly orientation: number;
   readonly captured_at: string | null;
+  /** SHA-256 of its pixels, and a small rendition of it, for finding pictures that are the same or nearly so. */
+  readonly pixels: string;
+  readonly look: Uint8Array;
 }
 
 /**
@@ -43,15 +48,15 @@ export async function describePicture(data: Buffer, beforeDecoding: (pixels: num
   checkBeginning(data);
   try {
     const image = sharp(data, { limitInputPixels: maxImagePixels, failOn: "truncated" }).timeout({ seconds: decodeSeconds });
-    const { format, width, height, orientation, pages } = await image.metadata();
+    const { format, width, height, orientation, pages, exif } = await image.metadata();
     const extension = extensions[format];
     if (!extension) throw new NotAPicture(`it is ${format}, and only JPEG, PNG and WebP are taken`, "never");
     if ((pages ?? 1) > 1) throw new NotAPicture("it is an animation", "never");
     await beforeDecoding(width * height);
-    // Not stats(), which is faster and takes an interlaced PNG that was cut at any length.
-    await image.raw().toBuffer();
+    // To its pixels: stats() is faster, and takes an interlaced PNG that was cut at any length.
+    const { pixels, look } = await pictureHashes(image);
     checkEnd(data, extension);
-    return { extension, width, height, orientation: orientation ?? 1, captured_at: null };
+    return { extension, width, height, orientation: orientation ?? 1, captured_at: captureTime(exif) ?? null, pixels, look };
   } catch (error) {
     if (error instanceof NotAPicture) throw error;
     throw new NotAPicture(`it cannot be decoded: ${(error as Error).message.split("\n")[0]}`, isTailZero(data) ? "later" : "soon", { cause: error });

@@ -154,7 +154,7 @@ async function store({ file, sha256 }: Ready, { storage, workers, nowMs }: Chunk
 }
 
 function rowOf({ file, sha256 }: Ready, { facts, md5, bytes }: StoredPicture): NewImage {
-  return { ...facts, md5, bytes, sha256, source_id: file.sourceId, original_name: keptName(shownName(file)) };
+  return { ...facts, look: Buffer.from(facts.look), md5, bytes, sha256, source_id: file.sourceId, original_name: keptName(shownName(file)) };
 }
 
 /** A name that fits into the registry: of one that is too long its end, which holds the file's own. */

@@ -59,6 +59,11 @@ const statements = [
     height integer not null check (height > 0),
     orientation smallint not null check (orientation between 1 and 8),
     captured_at text,
+    -- What tells whether another picture is the same or nearly so; null where nobody has looked.
+    pixels text collate "C" check (pixels ~ '^[0-9a-f]{64}$'),
+    look bytea,
+    recording text collate "C",
+    grouped boolean not null default false,
     source_id text collate "C" not null references sources,
     original_name text not null,
     group_id text collate "C" not null references images,
@@ -87,6 +92,16 @@ const statements = [
   `create index images_uncommitted on images (sha256) where uncommitted`,
   `create index images_in_versions on images (sha256) where committed_annotation_id is not null`,
   `create index images_by_group on images (group_id)`,
+  `create index images_ungrouped on images (ingested_at, sha256) where not grouped and look is not null`,
+  `create index images_by_pixels on images (pixels) where pixels is not null`,
+  `create index images_by_recording on images (recording) where recording is not null`,
+  `create index images_by_capture on images (source_id, captured_at) where captured_at is not null`,
+  `create table image_bands (
+    band smallint not null,
+    value integer not null,
+    sha256 text collate "C" not null references images,
+    primary key (band, value, sha256)
+  )`,
   `create index images_by_source on images (source_id, original_name)`,
   `create index images_by_md5 on images (md5)`,
   `create table batch_images (
