@@ -14,9 +14,13 @@ export interface PictureFile {
 /** Pictures larger than this are refused before they are decoded. */
 export const maxInputPixels = 100_000_000;
 
-/** Decodes a picture, as a person sees it (EXIF), with its longer side scaled to `side`. */
+/** Decodes a picture, as a person sees it (EXIF), with its longer side scaled to `side`. As strict as ingest, and no stricter: what was taken can be trained on. */
 export async function loadPicture({ file, objects, asked }: PictureFile, side: number): Promise<Picture> {
-  const image = sharp(file, { limitInputPixels: maxInputPixels }).autoOrient().flatten({ background: "#727272" }).toColourspace("srgb").removeAlpha();
+  const image = sharp(file, { limitInputPixels: maxInputPixels, failOn: "truncated" })
+    .autoOrient()
+    .flatten({ background: "#727272" })
+    .toColourspace("srgb")
+    .removeAlpha();
   const { data, info } = await image
     .resize(side, side, { fit: "inside" })
     .raw()
