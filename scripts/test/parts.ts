@@ -20,7 +20,6 @@ const whole = (title: string, hintS: number, command: string, ...args: string[])
 
 /** Seconds that a file of tests takes alone on a quiet machine with two cores. Others take less than ten, and share a process. */
 const hintsS: Readonly<Record<string, number>> = {
-  "dataset-platform/test/ingest.test.ts": 17,
   "dataset-platform/test/labeler-contract.test.ts": 24,
   "inference/test/fuzz.test.ts": 22,
   "inference/test/model-host.test.ts": 18,
@@ -44,6 +43,25 @@ const hintsS: Readonly<Record<string, number>> = {
   "yolo/test/run-folder.test.ts": 118,
   "yolo/test/torch.test.ts": 35,
   "yolo/test/traced.test.ts": 46,
+  "dataset-platform/test/store/ingest.test.ts": 40,
+  "dataset-platform/test/store/ingest-together.test.ts": 40,
+  "dataset-platform/test/store/cut-pictures.test.ts": 30,
+  "dataset-platform/test/verify/verify.test.ts": 15,
+  "runners/test/labeling.test.ts": 20,
+  "test/scripts/postgres.test.ts": 60,
+  "test/scripts/take-over-mlflow.test.ts": 40,
+  "test/containers/health.test.ts": 40,
+  "yolo/test/bfloat16.test.ts": 40,
+  "yolo/test/unasked-training.test.ts": 25,
+  "dataset-platform/test/versions/rows.test.ts": 40,
+  "dataset-platform/test/versions/interrupted.test.ts": 40,
+  "dataset-platform/test/versions/find-version.test.ts": 40,
+  "dataset-platform/test/versions/dvc-objects.test.ts": 40,
+  "dataset-platform/test/versions/versions.test.ts": 40,
+  "dataset-platform/test/versions/export.test.ts": 40,
+  "dataset-platform/test/versions/remote.test.ts": 40,
+  "dataset-platform/test/versions/branch.test.ts": 40,
+  "dataset-platform/test/versions/s3.test.ts": 40,
 };
 
 /** Every file of tests below a folder. */
