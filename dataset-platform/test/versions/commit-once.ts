@@ -7,6 +7,6 @@ import { dvc, run } from "./open-repository.ts";
 
 const [url = "", root = ""] = process.argv.slice(2);
 const storage = storageLayout(root);
-const registry = await Registry.open({ url, storage, pgDump: "pg_dump" });
+const registry = await Registry.open({ url, storage, pgDump: "pg_dump", python: "python3", say: () => undefined });
 await new DataRepository({ storage, dvc, remoteUrl: path.join(root, ".remote") }).commit("two", registry, run);
 await registry.close();
