@@ -31,7 +31,7 @@ interface Options {
 }
 
 const options = new Command("npm run faults --")
-  .option("--steps <names>", `some steps, with commas between: ${stepNames.join(", ")}`, readSteps, stepNames)
+  .option("--steps <names>", `some steps, with commas between: ${stepNames.join(", ")}`, readSteps, [...stepNames])
   // Six steps: more than ten thousand.
   .option("--kills <n>", "kills of each step", readCount, 1700)
   .option("--seed <n>", "another seed kills at other moments", readCount, 1)
