@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,6 +49,22 @@ describe("the model folder", () => {
       names.filter((name) => name.includes(".tmp")),
       [],
     );
+  });
+
+  it("keeps the newest whole versions, though a run was ended while it removed an old one", async () => {
+    for (let n = 1; n <= 5; n++) {
+      await publish(n);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    // As a run leaves it that was ended while it removed version 0.
+    const leaving = path.join(folder, "versions", ".01234567-89ab-cdef-0123-456789abcdef.tmp");
+    await mkdir(leaving);
+    await writeFile(path.join(leaving, "manifest.json"), JSON.stringify(manifest(9)));
+    const versions = async () => (await listVersions(folder)).map(({ version }) => version);
+    assert.deepEqual(await versions(), ["5", "4", "3", "2", "1"]);
+    await publish(6);
+    assert.deepEqual(await versions(), ["6", "5", "4", "3", "2"]);
+    assert.equal((await readdir(path.join(folder, "versions"))).length, 5);
   });
 
   it("goes back to the version before, and to one that is named; a new version after that serves", async () => {

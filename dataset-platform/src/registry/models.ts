@@ -29,7 +29,7 @@ export async function recordModel(trx: Transaction<Tables>, model: NewModel, run
   await recordEvents(trx, run, [{ kind: "model.registered", subject: `${name}@${version}`, detail: { mlflowRun, datasetCommit } }]);
 }
 
-/** Writes down that the inference service was given a model. */
+/** Writes down that the inference service was given a model; the same again, by the same run, changes nothing. */
 export async function recordPublished(trx: Transaction<Tables>, name: string, version: string, run: RunKey): Promise<void> {
   await trx
     .updateTable("models")
@@ -37,7 +37,17 @@ export async function recordPublished(trx: Transaction<Tables>, name: string, ve
     .where("name", "=", name)
     .where("version", "=", version)
     .execute();
-  await recordEvents(trx, run, [{ kind: "model.published", subject: `${name}@${version}` }]);
+  const event = { kind: "model.published", subject: `${name}@${version}` } as const;
+  const told = await trx
+    .selectFrom("events")
+    .select("id")
+    .where("subject", "=", event.subject)
+    .where("kind", "=", event.kind)
+    .where("dag_id", "=", run.dagId)
+    .where("run_id", "=", run.runId)
+    .limit(1)
+    .executeTakeFirst();
+  if (!told) await recordEvents(trx, run, [event]);
 }
 
 /** Models with a file whose SHA-256 begins so. One training done twice may give the same bytes. */

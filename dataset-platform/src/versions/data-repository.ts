@@ -1,4 +1,5 @@
-import { mkdir } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Actor } from "../registry/events.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -43,7 +44,7 @@ export class DataRepository {
     const { root, git, storage } = this.#place;
     await mkdir(path.join(root, ".dvc/tmp"), { recursive: true });
     await mkdir(storage.private, { recursive: true });
-    if (!(await isThere(path.join(root, ".git")))) await git.run(["init", "--quiet", "--initial-branch=main"]);
+    if (!(await isThere(path.join(root, ".git")))) await makeRepository(git);
     await writeOnce(path.join(root, ".gitignore"), "/images\n/.airloom\n/.remote\n");
     await writeOnce(path.join(root, ".dvcignore"), ".*.tmp\n");
     await writeOnce(path.join(root, ".dvc/.gitignore"), "/config.local\n/tmp\n/cache\n");
@@ -115,6 +116,21 @@ export class DataRepository {
   /** Where the bytes of an object are: read-only, and by content, so the name carries no extension. */
   objectFile(oid: string): string {
     return objectPath(this.#place.cache, oid);
+  }
+}
+
+/** Makes the folder a Git repository, whole or not at all: one that is half made is neither Git's nor made anew. */
+async function makeRepository(git: Git): Promise<void> {
+  // Where Git and DVC do not look.
+  const made = path.join(git.folder, ".dvc/tmp", `git-${randomUUID()}`);
+  try {
+    await git.run(["init", "--quiet", "--initial-branch=main", made]);
+    await rename(path.join(made, ".git"), path.join(git.folder, ".git"));
+  } catch (error) {
+    // Another process was faster.
+    if (!["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  } finally {
+    await rm(made, { recursive: true, force: true });
   }
 }
 

@@ -4,6 +4,7 @@ import path from "node:path";
 import { execa, ExecaError } from "execa";
 import { CommitRefused } from "./errors.ts";
 import { runHook } from "./git-hooks.ts";
+import { runLocking } from "./git-locks.ts";
 
 /** Who data commits are by. */
 const identity = { GIT_AUTHOR_NAME: "Airloom", GIT_AUTHOR_EMAIL: "airloom@localhost", GIT_COMMITTER_NAME: "Airloom", GIT_COMMITTER_EMAIL: "airloom@localhost" };
@@ -116,7 +117,8 @@ export class Git {
         if (!made) return undefined;
         await request.beforeMove(made);
         try {
-          await this.run(["update-ref", "-m", `commit: ${request.message.split("\n", 1)[0]}`, request.branch, made.commit, made.parent ?? "0".repeat(40)]);
+          const move = ["-m", `commit: ${request.message.split("\n", 1)[0]}`, request.branch, made.commit, made.parent ?? "0".repeat(40)];
+          await runLocking(this, ["update-ref", ...move], [`${request.branch}.lock`, "HEAD.lock"]);
           return made;
         } catch (error) {
           // Someone else committed in between: build on theirs.

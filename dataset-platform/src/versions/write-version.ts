@@ -8,6 +8,7 @@ import { refuseUnknownPictures } from "./branch-pictures.ts";
 import { type Draft, type DraftPlace, draftVersion } from "./draft.ts";
 import { CommitRefused } from "./errors.ts";
 import { runHook } from "./git-hooks.ts";
+import { runLocking } from "./git-locks.ts";
 import { type Git, GitError, type MadeCommit } from "./git.ts";
 import { changedFolders, pointerFile, tryParsePointers } from "./pointers.ts";
 import type { Remote } from "./remote.ts";
@@ -114,7 +115,7 @@ async function refreshIndex(git: Git, news: News): Promise<void> {
   const paths = [...ownFiles, "classes.txt", pointerFile];
   for (let attempt = 1; ; attempt++) {
     try {
-      return void (await git.run(["reset", "--quiet", "--", ...paths]));
+      return await runLocking(git, ["reset", "--quiet", "--", ...paths], ["index.lock"]);
     } catch (error) {
       if (!(error instanceof GitError)) throw error;
       if (attempt === indexAttempts)

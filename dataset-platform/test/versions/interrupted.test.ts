@@ -59,6 +59,53 @@ describe("a commit", function () {
       assert.equal(await place.git("status", "--porcelain"), "");
     });
 
+  it("that is killed while Git makes the repository is made by the next run", async () => {
+    await place.add();
+    const bin = place.at("../bin");
+    await mkdir(bin);
+    const { stdout: git } = await execa("which", ["git"]);
+    // As far as git init comes first: a folder .git with nothing in it, where it was told to make one.
+    const half = `for last; do :; done; case "$last" in -*) last=.;; esac; mkdir -p "$last/.git"; kill -9 $PPID; exit 1`;
+    await writeFile(path.join(bin, "git"), `#!/bin/sh\nif [ "$1" = init ]; then ${half}; fi\nexec ${git} "$@"\n`);
+    await chmod(path.join(bin, "git"), 0o755);
+    const killed = await start({ PATH: `${bin}:${process.env["PATH"]}` });
+    assert.equal(killed.signal, "SIGKILL", killed.all);
+    await place.repository.commit("one", place.registry, run);
+    assert.equal(await place.git("rev-list", "--count", "HEAD"), "1");
+    assert.equal(await place.git("status", "--porcelain"), "");
+  });
+
+  // What Git leaves that is killed itself, while it moves the branch or refreshes the index.
+  for (const [step, lock] of [
+    ["update-ref", "refs/heads/main.lock"],
+    ["update-ref", "HEAD.lock"],
+    ["reset", "index.lock"],
+  ] as const)
+    it(`that is killed with its Git during git ${step}, which leaves ${lock}, is made once by the next run`, async () => {
+      await place.add();
+      await place.commit("one");
+      await place.add();
+      const bin = place.at("../bin");
+      await mkdir(bin);
+      const { stdout: git } = await execa("which", ["git"]);
+      await writeFile(path.join(bin, "git"), `#!/bin/sh\nif [ "$1" = ${step} ]; then : >.git/${lock}; kill -9 $PPID; exit 1; fi\nexec ${git} "$@"\n`);
+      await chmod(path.join(bin, "git"), 0o755);
+      const killed = await start({ PATH: `${bin}:${process.env["PATH"]}` });
+      assert.equal(killed.signal, "SIGKILL", killed.all);
+      await place.repository.commit("two", place.registry, run);
+      assert.equal(await place.git("rev-list", "--count", "HEAD"), "2");
+      assert.equal(await place.git("status", "--porcelain"), "");
+    });
+
+  it("leaves the lock of a person's Git alone", async () => {
+    await place.add();
+    await place.commit("one");
+    await place.add();
+    await writeFile(place.at(".git/refs/heads/main.lock"), "");
+    await assert.rejects(place.repository.commit("two", place.registry, run), /main\.lock/);
+    assert.equal(await readFile(place.at(".git/refs/heads/main.lock"), "utf8"), "");
+  });
+
   it("waits for another's, of another process: all is committed, and nothing twice", async () => {
     for (let i = 0; i < 6; i++) await place.add();
     const all = await Promise.all([start(), start(), place.repository.commit("here", place.registry, run)]);

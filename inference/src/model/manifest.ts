@@ -50,13 +50,17 @@ export function versionFolder({ name, version }: Pick<Manifest, "name" | "versio
   return path.join(versionsFolder, `${encodeURIComponent(name)}@${encodeURIComponent(version)}`);
 }
 
+/** A version's folder while it is removed: half of it may be gone already. */
+const leavingName = /^\.[0-9a-f-]{36}\.tmp$/;
+
 /** The manifests of the versions that are kept, newest first; folders without a readable one are passed over. */
 export async function listVersions(folder: string): Promise<Manifest[]> {
   const names = await readdir(path.join(folder, versionsFolder)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;
   });
-  const manifests = await Promise.all(names.map((name) => tryReadManifest(path.join(folder, versionsFolder, name)).catch(() => undefined)));
+  const kept = names.filter((name) => !leavingName.test(name));
+  const manifests = await Promise.all(kept.map((name) => tryReadManifest(path.join(folder, versionsFolder, name)).catch(() => undefined)));
   return manifests.filter((manifest) => manifest !== undefined).toSorted((a, b) => b.createdAt.localeCompare(a.createdAt));
 }
 
