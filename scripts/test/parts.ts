@@ -48,6 +48,7 @@ const hintsS: Readonly<Record<string, number>> = {
   "dataset-platform/test/store/cut-pictures.test.ts": 30,
   "dataset-platform/test/verify/verify.test.ts": 15,
   "runners/test/labeling.test.ts": 20,
+  "test/faults/kill-everywhere.test.ts": 90,
   "test/scripts/postgres.test.ts": 60,
   "test/scripts/take-over-mlflow.test.ts": 40,
   "test/containers/health.test.ts": 40,
@@ -119,7 +120,7 @@ export function jobsOf(parts: readonly PartName[], reports: string): { readonly 
         "unit tests",
         ["sdk", "yolo", "dataset-platform", "runners", "inference"]
           .flatMap((name) => specsIn(`${name}/test`))
-          .concat(specsIn("test/containers"), specsIn("test/scripts")),
+          .concat(specsIn("test/containers"), specsIn("test/scripts"), specsIn("test/faults")),
       ),
     numeric: () => [...again("AVX2", numericSpecs), ...again("SSE41", quickNumericSpecs)],
     conformance: () => specsIn("test/conformance").map((spec) => mocha(`the simulator against a real Airflow: ${spec}`, [spec], { hasAirflow: true })),
