@@ -39,6 +39,8 @@ const hintsS: Readonly<Record<string, number>> = {
   "test/conformance/coordinator.test.ts": 120,
   "test/conformance/spawn.test.ts": 120,
   "test/e2e/loop.test.ts": 240,
+  "test/faults/kill-everywhere.test.ts": 80,
+  "test/faults/together.test.ts": 30,
   "test/scripts/stack.test.ts": 15,
   "yolo/test/network.test.ts": 15,
   "yolo/test/run-folder.test.ts": 118,
@@ -101,7 +103,7 @@ export function jobsOf(parts: readonly PartName[], reports: string): { readonly 
         "unit tests",
         ["sdk", "yolo", "dataset-platform", "runners", "inference"]
           .flatMap((name) => specsIn(`${name}/test`))
-          .concat(specsIn("test/containers"), specsIn("test/scripts")),
+          .concat(specsIn("test/containers"), specsIn("test/scripts"), specsIn("test/faults")),
       ),
     numeric: () => [...again("AVX2", numericSpecs), ...again("SSE41", quickNumericSpecs)],
     conformance: () => specsIn("test/conformance").map((spec) => mocha(`the simulator against a real Airflow: ${spec}`, [spec], { hasAirflow: true })),
