@@ -38,6 +38,8 @@ const hintsS: Readonly<Record<string, number>> = {
   "test/conformance/coordinator.test.ts": 120,
   "test/conformance/spawn.test.ts": 120,
   "test/e2e/loop.test.ts": 240,
+  "test/faults/kill-everywhere.test.ts": 80,
+  "test/faults/together.test.ts": 30,
   "test/scripts/stack.test.ts": 15,
   "yolo/test/network.test.ts": 15,
   "yolo/test/run-folder.test.ts": 118,

@@ -48,7 +48,10 @@ const programOf = (step: StepName) => (step === "first-commit" ? "commit" : step
 export async function tryPrepareKilling(): Promise<Killing | undefined> {
   const folder = await mkdtemp(path.join(tmpdir(), "faults-"));
   const shim = await tryCompileShim(folder);
-  if (!shim) return void (await rm(folder, { recursive: true, force: true }));
+  if (!shim) {
+    await rm(folder, { recursive: true, force: true });
+    return undefined;
+  }
   await bundlePrograms(folder);
   let runs = 0;
   const run = async (program: string, place: Place, at: number, env: Record<string, string> = {}): Promise<Ended> =>

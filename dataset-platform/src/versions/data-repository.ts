@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Actor } from "../registry/events.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -59,6 +59,7 @@ export class DataRepository {
     const place = this.#place;
     const commit = await whileCommitting(registry.db, place.news, async (stillHeld) => {
       await this.ensure();
+      await removeHalfWritten(place.root);
       await configureRemote(place, place.remote, place.storage.private, place.news);
       return writeVersion(place, registry.db, { message, actor, stillHeld });
     });
@@ -132,6 +133,11 @@ async function makeRepository(git: Git): Promise<void> {
   } finally {
     await rm(made, { recursive: true, force: true });
   }
+}
+
+/** Removes what a killed commit had begun to write in the folder itself, where Git would show it as a new file. Needs the commit lock. */
+async function removeHalfWritten(root: string): Promise<void> {
+  for (const name of await readdir(root)) if (/^\.[0-9a-f-]{36}\.tmp$/.test(name)) await rm(path.join(root, name), { force: true });
 }
 
 async function writeOnce(file: string, text: string): Promise<void> {

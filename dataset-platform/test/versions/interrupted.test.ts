@@ -97,6 +97,15 @@ describe("a commit", function () {
       assert.equal(await place.git("status", "--porcelain"), "");
     });
 
+  it("takes away what a killed one had begun to write beside images.dvc, which Git would show", async () => {
+    await place.add();
+    await place.commit("one");
+    await writeFile(place.at(".01234567-89ab-cdef-0123-456789abcdef.tmp"), "half");
+    await place.add();
+    await place.commit("two");
+    assert.equal(await place.git("status", "--porcelain"), "");
+  });
+
   it("leaves the lock of a person's Git alone", async () => {
     await place.add();
     await place.commit("one");

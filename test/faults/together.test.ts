@@ -1,0 +1,11 @@
+import assert from "node:assert/strict";
+import { workTogether } from "./together.ts";
+
+describe("eight processes that take in, claim, pull and commit at once", function () {
+  this.timeout(180_000);
+  it("label each picture once, and commit each batch whole", async () => {
+    const { pictures, batches, versions, wrong } = await workTogether({ processes: 8, seconds: 10 });
+    assert.deepEqual(wrong, []);
+    assert.ok(pictures >= 8 * 4 && batches > 8 && versions > 1, `${pictures} pictures, ${batches} batches, ${versions} versions`);
+  });
+});
