@@ -50,7 +50,6 @@ const hintsS: Readonly<Record<string, number>> = {
   "dataset-platform/test/store/cut-pictures.test.ts": 30,
   "dataset-platform/test/verify/verify.test.ts": 15,
   "runners/test/labeling.test.ts": 20,
-  "test/faults/kill-everywhere.test.ts": 90,
   "test/scripts/postgres.test.ts": 60,
   "test/scripts/take-over-mlflow.test.ts": 40,
   "test/containers/health.test.ts": 40,
