@@ -21,6 +21,8 @@ sync_bag_to_db(bag, "dags-folder", None)
 for run_id, state in {"is_queued": "queued", "has_failed": "failed", "was_deleted": "running"}.items():
     with create_session() as session:
         now = timezone.utcnow()
+        # A test may run this several times on one database.
+        session.query(DagRun).filter_by(dag_id="probe", run_id=run_id).delete()
         session.add(DagRun(dag_id="probe", run_id=run_id, run_type="manual", state=state, run_after=now, start_date=now))
 with create_session() as session:
     session.query(DagRun).filter_by(run_id="was_deleted").delete()
