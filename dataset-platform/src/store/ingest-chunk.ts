@@ -1,3 +1,4 @@
+import { lstat } from "node:fs/promises";
 import path from "node:path";
 import { addImages, findStored } from "../registry/add-images.ts";
 import type { Actor } from "../registry/events.ts";
@@ -11,7 +12,7 @@ import type { StoredPicture, StoreResult } from "./store-picture.ts";
 import { type PictureWorkers, WorkerDied } from "./picture-workers.ts";
 import { dropWaitingPredictions, type Predictions, readWaitingPredictions, savePredictions } from "./predictions.ts";
 import { lastBytes, moveToRejected } from "./rejected-files.ts";
-import { isYounger } from "./settled.ts";
+import { isSameFile, isYounger, lookOf } from "./settled.ts";
 import { handBack, type Settled } from "./taking.ts";
 
 export interface NamedFile {
@@ -186,7 +187,10 @@ export async function endOtherwise(file: Settled, result: NotTaken, context: Chu
         return;
       case "changed":
         report.waiting.push({ name, why: "it is still being written" });
-        return await handBack(file);
+        // Another picture was renamed over it since it was looked at: it stays taken, for the next run, since under its name a
+        // camera would write over it.
+        if (isSameFile(file.look, lookOf(await lstat(file.taken)))) await handBack(file);
+        return;
       case "failed":
         report.failed.push({ name, why: result.why });
         return await handBack(file);

@@ -23,9 +23,12 @@ export const lookOf = (stats: { isFile(): boolean; size: number; mtimeMs: number
   inode: stats.ino,
 });
 
+/** Whether two looks saw the same file, whatever was written to it in between. */
+export const isSameFile = (before: Look, now: Look): boolean => before.inode === now.inode;
+
 /** Whether it is the same file, and nobody has written to it in between. A rename changes ctime alone. */
 export const isUnchanged = (before: Look, now: Look): boolean =>
-  now.isFile && before.inode === now.inode && before.bytes === now.bytes && before.mtimeMs === now.mtimeMs;
+  now.isFile && isSameFile(before, now) && before.bytes === now.bytes && before.mtimeMs === now.mtimeMs;
 
 /** Whether a file's last write may still be followed by another; a clock that is far ahead tells nothing. */
 export const isYounger = (look: Look, thanMs: number, nowMs: number): boolean => Math.abs(nowMs - look.mtimeMs) < thanMs;
