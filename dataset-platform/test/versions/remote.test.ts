@@ -160,6 +160,18 @@ describe("DVC's remote", function () {
     }
   });
 
+  /** Stores that nobody listens at, whatever plugin is installed: no test asks a real one. */
+  const nowhere = {
+    AWS_ENDPOINT_URL: "http://127.0.0.1:9",
+    AWS_ACCESS_KEY_ID: "nobody",
+    AWS_SECRET_ACCESS_KEY: "nobody",
+    AWS_MAX_ATTEMPTS: "1",
+    AWS_EC2_METADATA_DISABLED: "true",
+    STORAGE_EMULATOR_HOST: "http://127.0.0.1:9",
+    NO_GCE_CHECK: "true",
+    AZURE_STORAGE_CONNECTION_STRING: "nonsense",
+  };
+
   for (const [url, words] of [
     ["s3://bucket/x", /dvc-s3.*AWS_ACCESS_KEY_ID/s],
     ["gs://bucket/x", /dvc-gs.*GOOGLE_APPLICATION_CREDENTIALS/s],
@@ -167,6 +179,8 @@ describe("DVC's remote", function () {
     ["azure://container/x", /dvc-azure.*AZURE_STORAGE_CONNECTION_STRING/s],
   ] as const)
     it(`says in full why ${url} fails, and what such a remote needs`, async () => {
+      const outer = { ...process.env };
+      Object.assign(process.env, nowhere);
       await place.add();
       await assert.rejects(place.open({ remoteUrl: url }).commit("one", place.registry, run), (error) => {
         assert.ok(error instanceof RemoteFailed);
@@ -176,6 +190,8 @@ describe("DVC's remote", function () {
       });
       assert.equal(await configured(), url);
       assert.match(await place.git("show", "HEAD:.dvc/config"), new RegExp(`url = ${url}`));
+      for (const name of Object.keys(nowhere)) delete process.env[name];
+      Object.assign(process.env, outer);
     });
 
   it("is refused where the dvc command is no Python script", async () => {
