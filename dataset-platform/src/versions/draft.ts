@@ -43,6 +43,7 @@ export async function draftVersion(place: DraftPlace, db: Db, base: string | und
     const writer = new ObjectWriter(cache);
     const folders = new Map((base === undefined || whole ? [] : tryParsePointers(base)!).map((folder) => [folder.path, folder]));
     const changes: VersionChange[] = [];
+    const written: Labelled[] = [];
     for (const prefix of touched) {
       const labelled = await labelledIn(trx, prefix);
       const ofFolder = await uncommittedChanges(trx, prefix);
@@ -52,11 +53,12 @@ export async function draftVersion(place: DraftPlace, db: Db, base: string | und
       const folder = await addFolder(writer, prefix, labelled);
       if (folder) folders.set(folder.path, folder);
       else folders.delete(folderOf(prefix));
+      if (!again.has(prefix)) written.push(...toWrite);
       for (const { sha256, annotation } of ofFolder) changes.push({ sha256, annotation: annotation && { id: annotation.id } });
     }
     await writer.sync();
     const draft: Draft = { changes, pointers: formatPointers([...folders.values()]), classes: await classesText(trx) };
-    await project(place, trx, draft, touched, again);
+    await project(place, trx, draft, written, unlike);
     return draft;
   });
 }
@@ -134,20 +136,20 @@ async function classesText(trx: Db): Promise<string> {
 }
 
 /** Brings the work tree in step: `images.dvc` first, so that what a crash leaves undone is seen by the next commit. */
-async function project({ storage }: DraftPlace, trx: Db, draft: Draft, touched: readonly string[], again: ReadonlySet<string>): Promise<void> {
+async function project({ storage }: DraftPlace, trx: Db, draft: Draft, written: readonly Labelled[], unlike: readonly string[]): Promise<void> {
   if (draft.pointers !== undefined) await atomicWrite(path.join(storage.root, pointerFile), draft.pointers);
   await atomicWrite(storage.classes, draft.classes);
-  for (const prefix of touched) {
-    const changes = await uncommittedChanges(trx, prefix);
-    const labelled = await labelledIn(trx, prefix);
+  const write = async (pictures: readonly Labelled[]) => {
     const stale: Labelled[] = [];
-    await each(again.has(prefix) ? labelled : only(labelled, changes), async (picture) => {
+    await each(pictures, async (picture) => {
       if (!(await isLabelWritten(storage.images, picture))) stale.push(picture);
     });
     for await (const texts of labelTexts(trx, stale)) await each(texts, async ({ picture, text }) => writeLabel(storage.images, picture.sha256, text));
-    await each(
-      changes.filter(({ annotation }) => annotation === null),
-      async ({ sha256 }) => removeLabel(storage.images, sha256),
-    );
-  }
+  };
+  await write(written);
+  for (const prefix of unlike) await write(await labelledIn(trx, prefix));
+  await each(
+    draft.changes.filter(({ annotation }) => annotation === null),
+    async ({ sha256 }) => removeLabel(storage.images, sha256),
+  );
 }

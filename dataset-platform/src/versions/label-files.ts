@@ -1,9 +1,8 @@
-import { createHash } from "node:crypto";
-import { readFile, rm } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { boxesOf, labelOf } from "../registry/annotations.ts";
 import type { Db } from "../registry/database.ts";
-import { atomicWrite } from "../store/atomic-write.ts";
 import { labelPath } from "../store/layout.ts";
 
 /** A picture whose label file is wanted. */
@@ -44,9 +43,21 @@ export async function isLabelWritten(images: string, { sha256, labelMd5 }: Label
   return data !== undefined && createHash("md5").update(data).digest("hex") === labelMd5;
 }
 
-/** Writes a label file of images/. */
+/**
+ * Writes a label file of images/, whole or not at all. It is not synced: what a power cut takes can be made again from the
+ * registry, and the version's own object is safe.
+ */
 export async function writeLabel(images: string, sha256: string, text: string): Promise<void> {
-  await atomicWrite(path.join(images, labelPath(sha256)), text);
+  const file = path.join(images, labelPath(sha256));
+  const temporary = path.join(path.dirname(file), `.${randomUUID()}.tmp`);
+  await mkdir(path.dirname(file), { recursive: true });
+  try {
+    await writeFile(temporary, text, { flag: "wx" });
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** Removes the label file of a picture that left the dataset. */
