@@ -37,7 +37,8 @@ describe("choosing a batch", () => {
     await place.registry.db.updateTable("images").set({ state: "excluded", state_why: "done", batch_id: null }).execute();
     assert.deepEqual(await runOf("r").select("manual_upload", 10, { tryNumber: 2 }), first, "a run that was cleared keeps its batch");
     await place.add(2);
-    const second = await runOf("r").select();
+    assert.deepEqual(await runOf("r").select(), first, "so does a first try that Airflow runs once more");
+    const second = await runOf("r").select("manual_upload", 10, { runAfter: "2026-01-02T00:00:00.000Z" });
     assert.deepEqual([second.images, second.id === first.id], [2, false]);
   });
 

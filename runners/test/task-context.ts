@@ -8,6 +8,8 @@ export interface ContextOptions {
   readonly dagId?: string;
   readonly taskId?: string;
   readonly tryNumber?: number;
+  /** When the run was to begin: another where a run of this id was deleted before. */
+  readonly runAfter?: string;
   /** How runs stand, by "dagId/runId". A function may fail, as an Airflow does that cannot be asked. */
   readonly runStates?: Readonly<Record<string, DagRunState>> | (() => never);
 }
@@ -43,6 +45,7 @@ export function taskContext(options: ContextOptions): TaskContext & { readonly l
       runId: options.runId ?? "manual__1",
       taskId: options.taskId ?? "task",
       tryNumber: options.tryNumber ?? 1,
+      runAfter: options.runAfter ?? "2026-01-01T00:00:00.000Z",
       mapIndex: -1,
     },
     getConnection: async (id: string) => connections[id],

@@ -47,11 +47,15 @@ describe("the training task", () => {
         await sharp({ create: { width: 64, height: 64, channels: 3, background: { r: i * 80, g: 90, b: 120 } } })
           .png()
           .toFile(path.join(data, `${i}.png`));
-        return { sha256: String(i), image: `${i}.png`, objects };
+        return { sha256: String(i), image: `${i}.png`, objects, asked: null, bytes: 0 };
       }),
     );
-    const file = { commit: "c".repeat(40), split: 0.3, labels: ["thing"], train: pictures.slice(0, 2), validation: pictures.slice(2) };
-    await writeFile(path.join(data, "data.json"), JSON.stringify(file));
+    const sides = { train: pictures.slice(0, 2), validation: pictures.slice(2), test: [] };
+    for (const [side, part] of Object.entries(sides))
+      await writeFile(path.join(data, `${side}.jsonl`), part.map((picture) => `${JSON.stringify(picture)}\n`).join(""));
+    const counts = { train: 2, validation: pictures.length - 2, test: 0 };
+    const header = { commit: "c".repeat(40), split: 0.3, test: 0, labels: ["thing"], counts, askedOn: [pictures.length] };
+    await writeFile(path.join(data, "data.json"), JSON.stringify(header));
   });
   after(async () => {
     holder.close();

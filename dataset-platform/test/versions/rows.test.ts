@@ -16,7 +16,7 @@ describe("a version made from rows", function () {
   const refused = (words: RegExp) => (error: unknown) => {
     assert.ok(error instanceof MissingFiles, String(error));
     assert.match(error.message, words);
-    assert.match(error.message, /npx airloom data verify.*npx airloom data restore --bytes/);
+    assert.match(error.message, /npx airloom data verify.*npx airloom data rebuild/);
     return true;
   };
 
