@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { atomicWrite } from "../store/atomic-write.ts";
 
 /** One object of a label file: class index, then centre and size as shares of the picture as a person sees it. */
 export interface YoloObject {
@@ -33,16 +32,4 @@ export async function readClasses(file: string): Promise<string[]> {
     throw error;
   });
   return text.split("\n").filter((line) => line !== "");
-}
-
-/** Adds the names that are missing, at the end: the number of a class never changes. Returns all names. */
-export async function addClasses(file: string, names: readonly string[]): Promise<string[]> {
-  const present = await readClasses(file);
-  for (const name of names)
-    if (name.trim() === "" || /[\r\n]/.test(name)) throw new Error(`${JSON.stringify(name)} cannot be a class name: it must be one line of text`);
-  const missing = [...new Set(names)].filter((name) => !present.includes(name));
-  if (missing.length === 0) return present;
-  const all = [...present, ...missing];
-  await atomicWrite(file, `${all.join("\n")}\n`);
-  return all;
 }
