@@ -1,4 +1,4 @@
-// Mocha's own "spec" output on the terminal, and the numbers in a file.
+// Mocha's own "spec" output on the terminal, and in a file the numbers and what failed.
 const { writeFileSync } = require("node:fs");
 const path = require("node:path");
 const { reporters } = require("mocha");
@@ -9,9 +9,14 @@ module.exports = class extends reporters.Spec {
     super(runner, /** @type {any} */ (options));
     /** @type {{ title: string, ms: number }[]} Tests, and hooks, which may start a whole Airflow. */
     const tests = [];
+    /** @type {{ title: string, why: string }[]} */
+    const failures = [];
     /** @param {import("mocha").Runnable} runnable */
-    const note = (runnable) => tests.push({ title: `${path.relative(".", runnable.file ?? "")}: ${runnable.fullTitle()}`, ms: runnable.duration ?? 0 });
+    const titleOf = (runnable) => `${path.relative(".", runnable.file ?? "")}: ${runnable.fullTitle()}`;
+    /** @param {import("mocha").Runnable} runnable */
+    const note = (runnable) => tests.push({ title: titleOf(runnable), ms: runnable.duration ?? 0 });
     runner.on("test end", note).on("hook end", note);
-    runner.once("end", () => writeFileSync(options.reporterOption.file, JSON.stringify({ stats: this.stats, tests })));
+    runner.on("fail", (runnable, error) => failures.push({ title: titleOf(runnable), why: error.stack ?? String(error) }));
+    runner.once("end", () => writeFileSync(options.reporterOption.file, JSON.stringify({ stats: this.stats, tests, failures })));
   }
 };

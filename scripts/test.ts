@@ -17,6 +17,10 @@ import { jobsOf, type PartName, partNames } from "./test/parts.ts";
 /** Two on a small machine: what waits and what computes. More cores take more, up to four. */
 const usualLanes = Math.max(2, Math.min(4, Math.floor(availableParallelism() / 2)));
 const shownSlowest = 10;
+const shownLines = 25;
+
+const indent = (text: string) => text.replaceAll(/^/gm, "  ");
+const firstLines = (text: string) => text.split("\n").slice(0, shownLines).join("\n");
 
 function readParts(text: string): PartName[] {
   const names = text.split(",").map((name) => name.trim());
@@ -63,7 +67,11 @@ slowest(
   ended.map(({ job, seconds }) => [seconds, job.title] as const),
 );
 const failed = ended.filter(({ outcome }) => outcome.failed > 0);
-if (failed.length > 0) console.log(["\nFailed:", ...failed.map(({ job, outcome }) => `  ${job.title} (${outcome.failed})`)].join("\n"));
+// Once more what failed, since the above is long and its beginning may be cut off where it is kept.
+for (const { job, outcome } of failed) {
+  console.log(`\nFailed: ${job.title} (${outcome.failed})`);
+  for (const { title, why } of outcome.failures) console.log(indent(`${title}\n${indent(firstLines(why))}`));
+}
 if (interrupted) console.log(`\nInterrupted: ${jobs.length - ended.length} of ${jobs.length} did not run.`);
 console.log(`\nAll of it took ${Math.round((Date.now() - started) / 1000)} s.`);
 const total = (count: "passed" | "failed") => ended.reduce((sum, { outcome }) => sum + outcome[count], 0);

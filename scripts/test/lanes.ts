@@ -10,6 +10,8 @@ export interface Outcome {
   readonly failed: number;
   /** The job's own tests, for the list of the slowest. */
   readonly tests: readonly { readonly title: string; readonly ms: number }[];
+  /** The job's tests that failed, and what they threw. */
+  readonly failures: readonly { readonly title: string; readonly why: string }[];
 }
 
 /** A program whose end says something; no two of them share anything, so that any two may run side by side. */

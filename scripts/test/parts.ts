@@ -15,7 +15,7 @@ const whole = (title: string, hintS: number, command: string, ...args: string[])
   args,
   hintS,
   isFirst: true,
-  outcome: (code) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, tests: [] }),
+  outcome: (code) => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, tests: [], failures: [] }),
 });
 
 /** Seconds that a file of tests takes alone on a quiet machine with two cores. Others take less than ten, and share a process. */
@@ -133,10 +133,12 @@ export function jobsOf(parts: readonly PartName[], reports: string): { readonly 
 /** What the reporter has left of a mocha process. One that left nothing, or ended badly without a failed test, has failed all the same. */
 function outcomeOf(file: string, exitCode: number): Outcome {
   try {
-    const { stats, tests } = JSON.parse(readFileSync(file, "utf8")) as { stats: { passes: number; failures: number }; tests: Outcome["tests"] };
-    return { passed: stats.passes, failed: Math.max(stats.failures, exitCode === 0 ? 0 : 1), tests };
+    const { stats, tests, failures } = JSON.parse(readFileSync(file, "utf8")) as Pick<Outcome, "tests" | "failures"> & {
+      stats: { passes: number; failures: number };
+    };
+    return { passed: stats.passes, failed: Math.max(stats.failures, exitCode === 0 ? 0 : 1), tests, failures };
   } catch {
-    return { passed: 0, failed: 1, tests: [] };
+    return { passed: 0, failed: 1, tests: [], failures: [] };
   } finally {
     rmSync(file, { force: true });
   }

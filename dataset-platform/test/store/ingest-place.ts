@@ -1,5 +1,6 @@
 // A folder of incoming pictures, a store and a registry for a test of ingest.
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, readdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { ImageRow } from "@airloom/dataset-platform/registry/tables.ts";
@@ -65,8 +66,11 @@ export async function openIngestPlace(): Promise<IngestPlace> {
     async put(name, data, when = longAgo) {
       const file = path.join(incoming, name);
       await mkdir(path.dirname(file), { recursive: true });
-      await writeFile(file, data);
-      await utimes(file, when, when);
+      // Whole and of its age when it appears: a run that is under way may take it at once.
+      const next = path.join(root, `put-${randomUUID()}`);
+      await writeFile(next, data);
+      await utimes(next, when, when);
+      await rename(next, file);
       return file;
     },
     run: (options = {}) =>

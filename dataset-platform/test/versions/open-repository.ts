@@ -25,7 +25,7 @@ export interface TestRepository {
   /** Another repository object on the same folder, as another process has. */
   open(options?: Partial<RepositoryOptions>): DataRepository;
   at(...parts: string[]): string;
-  /** Adds a labelled picture; its SHA-256. */
+  /** Adds a labelled picture, in a folder of images/ that no other has, as far as there are folders; its SHA-256. */
   add(options?: AddOptions): Promise<string>;
   label(sha256: string, boxes: readonly Box["xywh"][], asked?: readonly string[]): Promise<void>;
   commit(message?: string): Promise<string>;
@@ -48,6 +48,7 @@ export async function openTestRepository(options: Partial<RepositoryOptions> = {
   const tested = await openTestRegistry();
   const { registry, storage } = tested;
   const news: string[] = [];
+  const folders = new Set<string>();
   const open = (more: Partial<RepositoryOptions> = {}) =>
     new DataRepository({
       storage,
@@ -75,9 +76,11 @@ export async function openTestRepository(options: Partial<RepositoryOptions> = {
     label,
     at: (...parts) => path.join(storage.root, ...parts),
     async add({ asked, group, boxes = oneBox, labelled = true } = {}) {
-      const bytes = randomBytes(40);
+      let bytes = randomBytes(40);
       const digest = (algorithm: string) => createHash(algorithm).update(bytes).digest("hex");
+      while (folders.has(digest("sha256").slice(0, 2)) && folders.size < 256) bytes = randomBytes(40);
       const sha256 = digest("sha256");
+      folders.add(sha256.slice(0, 2));
       const file = path.join(storage.images, imagePath(sha256, "jpg"));
       await mkdir(path.dirname(file), { recursive: true });
       await writeFile(file, bytes);
