@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readServiceSettings } from "../src/settings.ts";
-import { waitFor } from "../../test/patience.ts";
+import { patientMs, waitFor } from "../../test/patience.ts";
+import { descendantsOf } from "../../test/processes.ts";
 import { manifestOf, photo, postPictures, someOnnx, writeModel } from "./running-service.ts";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -49,18 +50,23 @@ describe("the inference service's process", () => {
   };
 
   it("answers all it has taken when it is told to stop, takes nothing new, and ends with 0", async () => {
-    const { url, ended } = await start({ INFERENCE_DRAIN_GRACE_MS: "300" });
+    const most = String(patientMs(60_000));
+    const { url, ended } = await start({ INFERENCE_DRAIN_GRACE_MS: "3000", INFERENCE_DRAIN_MS: most, INFERENCE_DEADLINE_MS: most, INFERENCE_MAX_BATCH: "1" });
     await ready(url);
     const picture = await photo();
+    // Its only worker is held, with a picture that it computes and one that comes next, until it has been told to stop.
+    const worker = descendantsOf([child!.pid!]).find(({ args }) => args.some((each) => each.endsWith("engine/worker.ts")))!;
+    process.kill(worker.pid, "SIGSTOP");
     const answers = Array.from({ length: 40 }, () => postPictures(url, [picture]).then(({ status }) => status));
-    // Some are being computed, some wait.
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    const waiting = async () => /^airloom_inference_waiting (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
+    await waitFor(async () => (await waiting()) === "38", { what: "38 pictures to wait" });
     child!.kill("SIGTERM");
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await waitFor(async () => (await fetch(`${url}/readyz`)).status === 503, { what: "the service to say that it ends" });
     // A balancer that asks is told to send nothing more.
     const status = await fetch(`${url}/readyz`);
     assert.equal(status.status, 503);
     assert.match(await status.text(), /stopping/);
+    process.kill(worker.pid, "SIGCONT");
     assert.deepEqual([...new Set(await Promise.all(answers))], [200]);
     assert.equal(await ended, 0);
     await assert.rejects(fetch(`${url}/healthz`));
