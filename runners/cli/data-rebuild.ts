@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Command } from "commander";
-import { DataRepository } from "@airloom/dataset-platform/versions/data-repository.ts";
+import { firstTen } from "@airloom/dataset-platform/versions/errors.ts";
+import { removeHalfWritten } from "@airloom/dataset-platform/verify/half-written.ts";
 import { rebuildFiles } from "@airloom/dataset-platform/versions/rebuild.ts";
 import { atomicWrite } from "@airloom/dataset-platform/store/atomic-write.ts";
 import { count, print } from "./data-print.ts";
@@ -13,7 +14,7 @@ interface Options {
 }
 
 async function rebuild(program: Command, place: DataPlace, { deep, newFolder }: Options): Promise<void> {
-  const { registry, storage, dvc, dvcRemoteUrl } = place;
+  const { registry, storage } = place;
   const idFile = path.join(storage.private, "storage-id");
   const bound = await registry.db.selectFrom("storage").select("id").executeTakeFirst();
   if (!existsSync(idFile)) {
@@ -23,13 +24,16 @@ async function rebuild(program: Command, place: DataPlace, { deep, newFolder }: 
       );
     if (bound) await atomicWrite(idFile, `${bound.id}\n`);
   }
-  const repository = new DataRepository({ storage, dvc, remoteUrl: dvcRemoteUrl, news: { info: console.error, warn: console.error } });
-  const { pictures, lost } = await rebuildFiles(registry.db, storage, repository, deep);
-  print(program, { pictures, lost }, [
+  const { pictures, lost, objects } = await rebuildFiles(registry.db, storage, place.repository(), deep);
+  const removed = await removeHalfWritten(storage);
+  print(program, { pictures, lost, objects }, [
     `${count(pictures, "picture")} brought back; label files and classes.txt are what the registry says`,
-    ...(lost.length > 0 ? [`${count(lost.length, "picture")} are nowhere whole: ${lost.slice(0, 10).join(", ")}${lost.length > 10 ? ", …" : ""}`] : []),
+    ...(removed > 0 ? [`${count(removed, "half-written file")} of killed programs removed`] : []),
+    ...(objects.mended > 0 ? [`${count(objects.mended, "object")} of dataset versions made whole`] : []),
+    ...(objects.lost.length > 0 ? [`${count(objects.lost.length, "object")} of dataset versions are nowhere whole: ${firstTen(objects.lost)}`] : []),
+    ...(lost.length > 0 ? [`${count(lost.length, "picture")} are nowhere whole: ${firstTen(lost)}`] : []),
   ]);
-  if (lost.length > 0) process.exitCode = 1;
+  if (lost.length + objects.lost.length > 0) process.exitCode = 1;
 }
 
 /** `rebuild`: the files of the storage folder, from the registry and DVC's remote. */

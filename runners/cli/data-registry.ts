@@ -3,6 +3,7 @@ import path from "node:path";
 import { parse } from "dotenv";
 import { Registry } from "@airloom/dataset-platform/registry/registry.ts";
 import { type StorageLayout, storageLayout } from "@airloom/dataset-platform/store/layout.ts";
+import { DataRepository } from "@airloom/dataset-platform/versions/data-repository.ts";
 import { registryUrl } from "../platform/registry-url.ts";
 
 /** What a sub-command works with. The storage folder is not held against the registry: a question needs none. */
@@ -11,8 +12,8 @@ export interface DataPlace {
   readonly url: string;
   readonly pgDump: string;
   readonly storage: StorageLayout;
-  readonly dvc: string;
-  readonly dvcRemoteUrl: string;
+  readonly incoming: string;
+  readonly repository: () => DataRepository;
 }
 
 /** Runs `work` with the registry open. */
@@ -67,8 +68,10 @@ export const useRegistry: UseRegistry = async (work) => {
   const registry = await Registry.openWithoutStorage({ url, storage, pgDump });
   try {
     const dvc = variables["AIRLOOM_DVC"] || path.join(root, ".venv/bin/dvc");
-    const dvcRemoteUrl = variables["DVC_REMOTE_URL"] || path.join(storage.root, ".remote");
-    return await work({ registry, url, pgDump, storage, dvc, dvcRemoteUrl });
+    const remoteUrl = variables["DVC_REMOTE_URL"] || path.join(storage.root, ".remote");
+    const news = { info: console.error, warn: console.error };
+    const incoming = path.resolve(root, variables["INCOMING_DIR"] || "dataset-platform/incoming");
+    return await work({ registry, url, pgDump, storage, incoming, repository: () => new DataRepository({ storage, dvc, remoteUrl, news }) });
   } finally {
     await registry.close();
   }

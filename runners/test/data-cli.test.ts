@@ -5,9 +5,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { storeAnnotation } from "@airloom/dataset-platform/registry/annotations.ts";
+import { ensureClasses } from "@airloom/dataset-platform/registry/classes.ts";
+import { recordModel } from "@airloom/dataset-platform/registry/models.ts";
+import { imagePath, labelPath } from "@airloom/dataset-platform/store/layout.ts";
+import { DataRepository } from "@airloom/dataset-platform/versions/data-repository.ts";
 import { findRegistryUrl } from "../cli/data-registry.ts";
 import { labelingRun, type LabelingPlace, openPlace } from "./labeling-place.ts";
 
+const traceCommand = fileURLToPath(new URL("../bin/airloom-trace.mjs", import.meta.url));
 const command = fileURLToPath(new URL("../bin/airloom-data.mjs", import.meta.url));
 
 describe("airloom data", () => {
@@ -104,6 +110,62 @@ describe("airloom data", () => {
     assert.match((await data("list", "versions")).stdout, /there are no versions/);
     const odd = await data("list", "cats");
     assert.deepEqual([odd.exitCode, odd.stderr], [1, '"cats" cannot be listed: ask for images, batches, classes, versions']);
+  }).timeout(180_000);
+
+  it("verifies, makes whole again, traces and forgets: a picture, a version, a model", async () => {
+    const { registry, storage } = place;
+    const person = { person: "tester" };
+    const sha256s = await place.add(2, "gate");
+    await registry.transaction(async (trx) => {
+      const asked = await ensureClasses(trx, ["car"], person);
+      const origin = { annotator: "anna", cvatJobId: 70, batchId: null, cvatUrl: "http://cvat", cvatTaskId: 7, origin: "imported" as const };
+      for (const sha256 of sha256s) await storeAnnotation(trx, { ...origin, sha256, asked, boxes: [] });
+      await trx.updateTable("images").set({ state: "labelled" }).where("sha256", "in", sha256s).execute();
+    });
+    const news = { info: () => undefined, warn: () => undefined };
+    const repository = new DataRepository({ storage, dvc: "dvc", remoteUrl: path.join(storage.root, ".remote"), news });
+    const run = { dagId: "training_pipeline", runId: "trained", taskId: "register_model", mapIndex: -1, tryNumber: 1 };
+    const commit = (await repository.commit("two of the gate", registry, run))!;
+    const model = { name: "Gate", version: "3", mlflowRun: "mlflow-run", datasetCommit: commit, files: { "best.onnx": "5".repeat(64) } };
+    await registry.transaction((trx) => recordModel(trx, model, run));
+    // Rows without files, of the test before.
+    await registry.db.deleteFrom("images").where("source_id", "=", "many").execute();
+
+    const sound = await data("verify");
+    assert.deepEqual([sound.exitCode, sound.stdout], [0, "every rule holds; --deep reads every byte as well"], sound.stdout);
+    assert.match((await data("verify", "--deep")).stdout, /^every rule holds, and every byte is what it should be$/);
+    const [first, second] = sha256s as [string, string];
+    const file = path.join(storage.images, imagePath(first, "png"));
+    await rm(file);
+    await writeFile(path.join(storage.images, labelPath(second)), "0 0.5 0.5 1 1\n");
+    const broken = await data("verify");
+    assert.equal(broken.exitCode, 1);
+    assert.match(broken.stdout, new RegExp(`bytes-of-every-row: 1 problem. To mend: npx airloom data rebuild.*\n  ${first} .* is not there`));
+    assert.match(broken.stdout, /label-files-match: 1 problem/);
+    const rebuilt = await data("rebuild");
+    assert.deepEqual([rebuilt.exitCode, rebuilt.stdout], [0, "1 picture brought back; label files and classes.txt are what the registry says"]);
+    assert.deepEqual(await json("verify", "--deep"), []);
+
+    // Back from a prediction, and from the picture on to the model.
+    const trace = async (...args: string[]) => execa(traceCommand, args, { cwd: folder, env: { AIRLOOM_REGISTRY_URL: place.registryUrl }, reject: false });
+    const back = await trace(`${"5".repeat(16)}.0b7f0c1e-0000-4000-8000-000000000000`, "--pictures");
+    assert.match(back.stdout, /^model Gate@3, .*\n {2}MLflow run mlflow-run; Airflow run trained of training_pipeline\n/);
+    assert.match(back.stdout, new RegExp(`dataset ${commit}: 2 pictures, .*, two of the gate\n`));
+    assert.match(back.stdout, new RegExp(`  ${first}  gate: \\d+\\.png  anna, http://cvat/tasks/7, job 70`));
+    assert.match((await trace(first)).stdout, new RegExp(`  in dataset ${commit}\n  model Gate@3 learned from it: MLflow run mlflow-run`));
+    const nothing = await trace("f".repeat(40));
+    assert.deepEqual([nothing.exitCode, nothing.stdout], [1, ""]);
+
+    assert.match((await data("forget", "gate", "--why", " ")).stderr, /--why is empty/);
+    const forgotten = await data("forget", first, "--why", "consent withdrawn");
+    assert.match(forgotten.stdout, new RegExp(`^1 picture forgotten: .*\n1 version hold them: ${commit.slice(0, 12)}\n1 model learned from them: Gate@3$`));
+    await repository.commit("without it", registry, run);
+    assert.doesNotMatch(JSON.stringify(await json("verify")), new RegExp(first));
+    const now = await repository.findVersion("HEAD", { registry });
+    assert.equal(
+      now.folders.reduce((sum, { files }) => sum + files, 0),
+      2,
+    );
   }).timeout(180_000);
 
   it("finds the registry by the nearest .env, and never takes a password as an argument", async () => {

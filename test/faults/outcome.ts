@@ -6,8 +6,8 @@ import { execa } from "execa";
 import { sql } from "kysely";
 import { openDatabase } from "@airloom/dataset-platform/registry/database.ts";
 import { storageLayout } from "@airloom/dataset-platform/store/layout.ts";
-import { problemsOfFiles } from "@airloom/dataset-platform/verify/files.ts";
-import { problemsOfRows } from "@airloom/dataset-platform/verify/rows.ts";
+import { problemsOfDataset } from "@airloom/dataset-platform/verify/dataset.ts";
+import { DataRepository } from "@airloom/dataset-platform/versions/data-repository.ts";
 
 export interface Outcome {
   /** What the registry says, a line each. */
@@ -49,8 +49,9 @@ export async function outcomeOf(url: string, folder: string): Promise<Outcome> {
       rows.push(...found.rows.map(({ line }) => `${name} ${line}`));
     }
     const problems: string[] = [];
-    for await (const { rule, subject, what } of problemsOfRows(db)) problems.push(`${rule}: ${subject} ${what}`);
-    for await (const { rule, subject, what } of problemsOfFiles(db, storage, { deep: true })) problems.push(`${rule}: ${subject} ${what}`);
+    const repository = new DataRepository({ storage, remoteUrl: path.join(storage.root, ".remote"), dvc: "dvc" });
+    const place = { db, storage, incoming: path.join(folder, "incoming"), repository };
+    for await (const { rule, subject, what } of problemsOfDataset(place, { deep: true })) problems.push(`${rule}: ${subject} ${what}`);
     const { files, leftovers } = await filesOf(folder);
     return { rows, files, git: await gitOf(storage.root, files), problems: [...problems, ...(await modelProblems(folder))], leftovers };
   } finally {

@@ -63,24 +63,37 @@ export interface Leftovers {
 export async function adoptLeftovers(place: Place, names: HeldNames): Promise<Leftovers> {
   const files: Candidate[] = [];
   const folders: string[] = [];
-  const root = path.join(place.folder, takingFolder);
   await checkNoLink(place);
-  for (const sourceId of await namesIn(root)) {
-    if (!isSourceId(sourceId)) continue;
-    for (const id of await namesIn(path.join(root, sourceId))) {
-      if (!(await names.tryHold(lockName(id)))) continue;
-      const folder = path.join(root, sourceId, id);
-      folders.push(folder);
-      await rm(path.join(folder, unpackedFolder), { recursive: true, force: true });
-      for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
-        if (!entry.isFile()) continue;
-        const taken = path.join(entry.parentPath, entry.name);
-        const name = path.relative(folder, taken);
-        files.push({ place, sourceId, name, from: path.join(place.folder, name), taken, isTaken: true, isUnpacked: false });
-      }
+  for await (const { sourceId, folder } of foldersOfTheDead(place, names)) {
+    folders.push(folder);
+    await rm(path.join(folder, unpackedFolder), { recursive: true, force: true });
+    for (const taken of await filesBeneath(folder)) {
+      const name = path.relative(folder, taken);
+      files.push({ place, sourceId, name, from: path.join(place.folder, name), taken, isTaken: true, isUnpacked: false });
     }
   }
   return { files, folders };
+}
+
+/** Files that runs which are over have left in a place: the next run takes them up. */
+export async function leftInTaking(place: Place, names: HeldNames): Promise<string[]> {
+  const files: string[] = [];
+  for await (const { folder } of foldersOfTheDead(place, names)) files.push(...(await filesBeneath(folder)));
+  return files;
+}
+
+/** Folders of runs that do not live; their names are held from now on. */
+async function* foldersOfTheDead(place: Place, names: HeldNames): AsyncGenerator<{ sourceId: string; folder: string }> {
+  const root = path.join(place.folder, takingFolder);
+  for (const sourceId of await namesIn(root)) {
+    if (!isSourceId(sourceId)) continue;
+    for (const id of await namesIn(path.join(root, sourceId))) if (await names.tryHold(lockName(id))) yield { sourceId, folder: path.join(root, sourceId, id) };
+  }
+}
+
+async function filesBeneath(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
 }
 
 const namesIn = (folder: string) =>

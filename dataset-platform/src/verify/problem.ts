@@ -21,8 +21,10 @@ export const rules = {
   "row-of-all-bytes": "move the file to incoming/ to have it taken in, or remove it",
   "bytes-are-whole": "npx airloom data rebuild brings them from DVC's cache or remote",
   "label-files-match": "npx airloom data rebuild writes them from the registry",
+  "commits-are-kept": "git branch NAME COMMIT in the storage folder, or take the folder's .git from a backup",
+  "nothing-half-written": "npx airloom data rebuild removes it",
   "nothing-half-taken": "trigger labeling_pipeline: the next ingest takes it in",
-  "objects-are-whole": "npx airloom data rebuild brings them from the store or the remote",
+  "objects-are-whole": "npx airloom data rebuild --deep makes them from the storage folder, the rows or the remote",
 } as const;
 
 export type Rule = keyof typeof rules;

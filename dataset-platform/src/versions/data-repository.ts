@@ -1,18 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
+import type { Db } from "../registry/database.ts";
 import type { Actor } from "../registry/events.ts";
 import type { Registry } from "../registry/registry.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
 import type { StorageLayout } from "../store/layout.ts";
+import type { Problem } from "../verify/problem.ts";
 import { isThere, md5OfFile, objectPath, sizeOf } from "./dvc-objects.ts";
 import { RemoteFailed } from "./errors.ts";
 import { Git } from "./git.ts";
+import { type Mended, mendObjects } from "./mend-objects.ts";
 import { pushVersions } from "./push-versions.ts";
 import { readVersion } from "./read-version.ts";
 import { configureRemote, firstConfig, remoteOf } from "./remote.ts";
 import { type News, whileCommitting } from "./repository-lock.ts";
 import { each, fetchObjects, type WantedObject } from "./transfer.ts";
+import { problemsOfVersions, type VerifyOptions } from "./verify-versions.ts";
 import type { DatasetVersion } from "./version-pictures.ts";
 import { type WritePlace, writeVersion } from "./write-version.ts";
 
@@ -87,9 +91,7 @@ export class DataRepository {
    */
   async findVersion(name: string, { registry, verify = false }: { registry?: Registry; verify?: boolean } = {}): Promise<DatasetVersion> {
     const place = this.#place;
-    // A clone, or a storage folder whose settings have changed since its last commit.
-    if (place.remote.kind === "dvc" && (await isThere(path.join(place.root, ".dvc/config"))))
-      await configureRemote(place, place.remote, place.storage.private, place.news);
+    await this.#prepareRemote();
     return readVersion(place, name, { db: registry?.db, verify });
   }
 
@@ -107,6 +109,24 @@ export class DataRepository {
       if ((await sizeOf(file)) === undefined || (await md5OfFile(file)) !== object.oid) lacking.push(object);
     });
     return lacking.length === 0 ? [] : fetchObjects(place, place.remote, lacking);
+  }
+
+  /** What is wrong with the versions: their commits, what these say, and their objects. */
+  async *problems(db: Db, options: VerifyOptions): AsyncGenerator<Problem> {
+    await this.#prepareRemote();
+    yield* problemsOfVersions(this.#place, db, options);
+  }
+
+  /** Makes the versions' objects whole that are not. */
+  async mend(db: Db, options: VerifyOptions): Promise<Mended> {
+    await this.#prepareRemote();
+    return mendObjects(this.#place, this.#place.storage, db, options);
+  }
+
+  /** A clone, or a storage folder whose settings have changed since its last commit. */
+  async #prepareRemote(): Promise<void> {
+    const { root, remote, storage, news } = this.#place;
+    if (remote.kind === "dvc" && (await isThere(path.join(root, ".dvc/config")))) await configureRemote(this.#place, remote, storage.private, news);
   }
 
   /** Where objects are on this machine. */

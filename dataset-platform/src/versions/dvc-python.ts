@@ -41,7 +41,7 @@ def configure(job):
 
 def move(repo, job):
     from dvc.fs import localfs
-    odb = repo.cloud.get_remote("storage", job["do"]).odb
+    odb = repo.cloud.get_remote("storage", "fetch" if job["do"] == "look" else job["do"]).odb
     failed = []
 
     def size(oid):
@@ -62,6 +62,8 @@ def move(repo, job):
             list(pool.map(fetch, job["objects"]))
             return {"failed": failed}
         sizes = list(pool.map(lambda item: size(item[0]), job["objects"]))
+    if job["do"] == "look":
+        return {"sizes": [[i[0], n] for i, n in zip(job["objects"], sizes) if n is not None]}
     new = [item for item, there in zip(job["objects"], sizes) if there != item[2]]
     # A .dir object says that all its files are there, so it goes last.
     for some in ([i for i in new if not i[0].endswith(".dir")], [i for i in new if i[0].endswith(".dir")]):
@@ -101,11 +103,13 @@ export type ObjectOnDisk = readonly [oid: string, file: string, bytes: number];
 export type DvcJob =
   | /** The remote's URL in .dvc/config, and in .dvc/config.local where that has another. */
     { readonly do: "configure"; readonly url: string; readonly localUrl: string | null }
-  | { readonly do: "push" | "fetch"; readonly objects: readonly ObjectOnDisk[] };
+  | { readonly do: "push" | "fetch" | "look"; readonly objects: readonly ObjectOnDisk[] };
 
-interface DvcAnswer {
-  readonly error?: string;
-  readonly failed?: readonly (readonly [oid: string, why: string])[];
+export interface DvcAnswer {
+  /** Objects that could not be moved. */
+  readonly failed: readonly (readonly [oid: string, why: string])[];
+  /** Objects that were looked at and are there. */
+  readonly sizes: readonly (readonly [oid: string, bytes: number])[];
 }
 
 export interface DvcPlace {
@@ -116,8 +120,8 @@ export interface DvcPlace {
   readonly siteCache: string;
 }
 
-/** Does a job inside DVC's Python; the objects that failed, with the reason. Secrets travel on the standard input alone. */
-export async function runInDvc(place: DvcPlace, job: DvcJob): Promise<readonly (readonly [oid: string, why: string])[]> {
+/** Does a job inside DVC's Python. Secrets travel on the standard input alone. */
+export async function runInDvc(place: DvcPlace, job: DvcJob): Promise<DvcAnswer> {
   const [python, ...args] = await pythonOf(place.dvc);
   // A worker may have no locale, and DVC writes its configuration in the locale's encoding.
   const env = { DVC_SITE_CACHE_DIR: place.siteCache, DVC_NO_ANALYTICS: "1", PYTHONUTF8: "1" };
@@ -133,9 +137,9 @@ export async function runInDvc(place: DvcPlace, job: DvcJob): Promise<readonly (
     const text = cause instanceof ExecaError ? cause.stderr || cause.shortMessage : String(cause);
     throw new RemoteFailed(text.trim(), { cause });
   }
-  const answer = JSON.parse(stdout) as DvcAnswer;
+  const answer = JSON.parse(stdout) as Partial<DvcAnswer> & { readonly error?: string };
   if (answer.error !== undefined) throw new RemoteFailed([answer.error, said.trim()].filter(Boolean).join("\n"));
-  return answer.failed ?? [];
+  return { failed: answer.failed ?? [], sizes: answer.sizes ?? [] };
 }
 
 /** The command of the Python that a `dvc` script is run by, as its first lines say. */

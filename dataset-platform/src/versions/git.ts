@@ -96,6 +96,14 @@ export class Git {
     throw new CommitRefused(`${this.folder} is on no branch (detached HEAD), where a commit would be lost: check out a branch there (git checkout main)`);
   }
 
+  /** All commits that a branch or tag holds, a line each; empty where there is no repository. */
+  async tryListCommits(): Promise<string> {
+    return this.run(["rev-list", "--branches", "--tags", "--remotes"]).catch((error: unknown) => {
+      if (error instanceof GitError && error.exitCode === 128) return "";
+      throw error;
+    });
+  }
+
   /** Whether a branch holds the commit. */
   async isOnBranch(commit: string): Promise<boolean> {
     if (!(await this.tryResolveCommit(commit))) return false;

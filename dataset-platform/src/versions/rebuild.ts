@@ -6,6 +6,7 @@ import { hashOf, sizeOf } from "../store/file-facts.ts";
 import { writeLabelFiles } from "../store/label-files.ts";
 import { imagePath, type StorageLayout } from "../store/layout.ts";
 import type { DataRepository } from "./data-repository.ts";
+import type { Mended } from "./mend-objects.ts";
 import { prefixes } from "./pointers.ts";
 import { each } from "./transfer.ts";
 
@@ -14,6 +15,8 @@ export interface Rebuilt {
   readonly pictures: number;
   /** Pictures that are nowhere whole: they were in no dataset version, or the remote has lost them. */
   readonly lost: readonly string[];
+  /** What became of the versions' own objects. */
+  readonly objects: Mended;
 }
 
 interface Row {
@@ -25,7 +28,8 @@ interface Row {
 
 /**
  * Makes the files of a storage folder again from the registry: pictures that are missing or damaged come from DVC's cache or
- * its remote, label files and `classes.txt` from the rows. What is right stays as it is. `deep` reads every byte.
+ * its remote, label files and `classes.txt` from the rows; and then the objects of versions, each from wherever it is whole.
+ * What is right stays as it is. `deep` reads every byte, and looks after all versions, not the newest alone.
  */
 export async function rebuildFiles(db: Db, storage: StorageLayout, repository: DataRepository, deep: boolean): Promise<Rebuilt> {
   const lost: string[] = [];
@@ -58,7 +62,7 @@ export async function rebuildFiles(db: Db, storage: StorageLayout, repository: D
   }
   const classes = await allClasses(db);
   await atomicWrite(storage.classes, classes.map(({ name }) => `${name}\n`).join(""));
-  return { pictures, lost };
+  return { pictures, lost, objects: await repository.mend(db, { deep }) };
 }
 
 const fileOf = (storage: StorageLayout, { sha256, extension }: Row) => path.join(storage.images, imagePath(sha256, extension));

@@ -62,7 +62,7 @@ async function pushToFolder(folder: string, objects: readonly ObjectOnDisk[]): P
 
 async function pushByDvc(place: TransferPlace, remote: Remote, objects: readonly ObjectOnDisk[]): Promise<void> {
   for (let at = 0; at < objects.length; at += chunkSize) {
-    const failed = await asRemote(remote, "push", () => runInDvc(place, { do: "push", objects: objects.slice(at, at + chunkSize) }));
+    const { failed } = await asRemote(remote, "push", () => runInDvc(place, { do: "push", objects: objects.slice(at, at + chunkSize) }));
     const [first] = failed;
     if (first) throw new RemoteFailed(hide(remote, `${failed.length} objects did not reach the remote ${remote.name}. Of the first, ${first[0]}: ${first[1]}`));
   }
@@ -101,6 +101,17 @@ async function fetchChunk(place: TransferPlace, remote: Remote, wanted: readonly
     await rm(folder, { recursive: true, force: true });
   }
   return missing;
+}
+
+/** The sizes of those objects that a remote of DVC's has. */
+export async function sizesOnRemote(place: DvcPlace, remote: Remote, objects: readonly WantedObject[]): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (let at = 0; at < objects.length; at += chunkSize) {
+    const some = objects.slice(at, at + chunkSize).map(({ oid }): ObjectOnDisk => [oid, "", 0]);
+    const { sizes } = await asRemote(remote, "look at objects", () => runInDvc(place, { do: "look", objects: some }));
+    for (const [oid, size] of sizes) found.set(oid, size);
+  }
+  return found;
 }
 
 async function takes(adding: Promise<void>): Promise<boolean> {

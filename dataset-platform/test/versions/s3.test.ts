@@ -107,6 +107,18 @@ describe("a remote in an S3 store", function () {
     assert.equal(store.puts.length, 9);
     assert.ok(store.puts.at(-1)!.endsWith(".dir"));
     await rm(place.at(".dvc/cache/files/md5"), { recursive: true });
+    // The cache is empty, and the remote has all: nothing is wrong, until something is gone or cut there.
+    const problems = async () => {
+      const found: string[] = [];
+      for await (const { rule } of place.repository.problems(place.registry.db, { deep: true })) found.push(rule);
+      return found;
+    };
+    assert.deepEqual(await problems(), []);
+    const [gone, cut] = [...store.objects].filter(([key]) => !key.endsWith(".dir")).slice(0, 2) as [[string, Buffer], [string, Buffer]];
+    store.objects.delete(gone[0]);
+    store.objects.set(cut[0], cut[1].subarray(1));
+    assert.deepEqual(await problems(), ["objects-are-whole", "objects-are-whole"]);
+    store.objects.set(...gone).set(...cut);
     await place.repository.findVersion("HEAD~1", { registry: place.registry });
     const fetched = (await readdir(place.at(".dvc/cache/files/md5"), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
     assert.equal(fetched.length, 6);
