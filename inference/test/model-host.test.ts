@@ -57,6 +57,19 @@ describe("models of the inference service", () => {
     assert.equal(await versionOf(), "m@3");
   }).timeout(60_000);
 
+  it("are taken from their own folder where the files beside the manifest are the next one's: a publication that was cut off", async () => {
+    const whole = someOnnx(6);
+    const manifest = manifestOf(whole, { version: "6" });
+    await writeModel(path.join(service.folder, versionFolder(manifest)), whole, manifest);
+    await writeModel(service.folder, someOnnx(7), manifest);
+    await service.host.refresh();
+    assert.equal(service.host.status.problem, undefined);
+    assert.equal(await versionOf(), "m@6");
+    const third = someOnnx(2);
+    await writeModel(service.folder, third, manifestOf(third, { version: "3" }));
+    await service.host.refresh();
+  });
+
   it("are replaced with no request lost", async () => {
     let changing = true;
     const next = someOnnx(4);

@@ -85,9 +85,9 @@ export const evaluateModel = task(
 
 /** What serves now; undefined where nothing does. */
 async function publishedModel(folder: string): Promise<OnnxModel | undefined> {
-  const { readModel, tryReadManifest } = await import("@airloom/inference/model/manifest.ts");
+  const { readModelFiles, tryReadManifest } = await import("@airloom/inference/model/manifest.ts");
   const manifest = await tryReadManifest(folder);
-  return manifest && { labels: manifest.labels, onnx: await readModel(folder, manifest), side: manifest.imgsz };
+  return manifest && { labels: manifest.labels, onnx: (await readModelFiles(folder, manifest)).onnx, side: manifest.imgsz };
 }
 
 /** How much of mAP50-95 the 8-bit model may lose. */

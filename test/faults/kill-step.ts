@@ -5,7 +5,7 @@ import path from "node:path";
 import pLimit from "p-limit";
 import { bundlePrograms } from "./bundle.ts";
 import { type Ended, runUnderShim, tryCompileShim } from "./kill-run.ts";
-import { differences, type Outcome, outcomeOf } from "./outcome.ts";
+import { differences, type Outcome, outcomeOf, problemsOfServing } from "./outcome.ts";
 import { copyPlace, type Place, preparePlaces, removePlace, type StepName, untilUnused } from "./prepared-places.ts";
 
 /** A moment at which a step was ended, and what was wrong after it ran again. */
@@ -99,11 +99,12 @@ export async function tryPrepareKilling(): Promise<Killing | undefined> {
       if (!isKilled && killed.code !== 0)
         return { isKilled, what: [`the first run ended with ${killed.code ?? killed.signal}: ${killed.said}`], leftovers: [] };
       await untilUnused(place);
+      const meanwhile = await problemsOfServing(place.folder);
       const second = await run(programOf(step), place, 0);
       if (second.code !== 0) return { isKilled, what: [`the second run ended with ${second.code ?? second.signal}: ${second.said}`], leftovers: [] };
       await untilUnused(place);
       const after = await outcomeOf(place.url, place.folder);
-      return { isKilled, what: differences(outcome, after), leftovers: after.leftovers.filter((name) => !outcome.leftovers.includes(name)) };
+      return { isKilled, what: [...meanwhile, ...differences(outcome, after)], leftovers: after.leftovers.filter((name) => !outcome.leftovers.includes(name)) };
     });
   };
   return {

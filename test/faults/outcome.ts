@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { readModelFiles, tryReadManifest } from "@airloom/inference/model/manifest.ts";
 import { execa } from "execa";
 import { sql } from "kysely";
 import { openDatabase } from "@airloom/dataset-platform/registry/database.ts";
@@ -96,6 +97,18 @@ async function gitOf(root: string, files: readonly string[]): Promise<string[]> 
     ])
       if (!there.has(`storage/.remote/files/md5/${one.slice(0, 2)}/${one.slice(2)}`)) lacking.push(`the remote lacks ${one}`);
   return [await git("log", "--format=%T %s"), await git("status", "--porcelain"), await git("fsck", "--strict", "--no-dangling", "--no-progress"), ...lacking];
+}
+
+/** Why the inference service could not read a model now, whose publication may have been cut off. */
+export async function problemsOfServing(folder: string): Promise<string[]> {
+  const model = path.join(folder, "model");
+  try {
+    const manifest = await tryReadManifest(model);
+    if (manifest) await readModelFiles(model, manifest);
+    return [];
+  } catch (error) {
+    return [`the service could not read its model: ${(error as Error).message}`];
+  }
 }
 
 /** A model folder, and each of the versions in it, whose manifest names other bytes than lie beside it. */

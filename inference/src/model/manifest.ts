@@ -86,7 +86,7 @@ function tryParse(text: string): unknown {
 }
 
 /** The model's bytes, once they have the manifest's hash. */
-export async function readModel(folder: string, { file, sha256 }: Manifest): Promise<Buffer> {
+async function readModel(folder: string, { file, sha256 }: Manifest): Promise<Buffer> {
   const hash = createHash("sha256");
   const data = await readAtMost(path.join(folder, file), maxModelBytes, (chunk) => hash.update(chunk));
   const actual = hash.digest("hex");
@@ -95,8 +95,23 @@ export async function readModel(folder: string, { file, sha256 }: Manifest): Pro
 }
 
 /** The canary picture's bytes; undefined where there is none. */
-export async function readCanary(folder: string, { canary }: Manifest): Promise<Buffer | undefined> {
+async function readCanary(folder: string, { canary }: Manifest): Promise<Buffer | undefined> {
   return canary && readAtMost(path.join(folder, canary.file), maxCanaryBytes);
+}
+
+export interface ModelFiles {
+  readonly onnx: Buffer;
+  readonly canary: Buffer | undefined;
+}
+
+/**
+ * The files that a manifest in `model/` or beneath it names. The version's own folder, whose files never change, comes first:
+ * those beside `model/manifest.json` may be the next model's, where a publication is under way or was cut off. Models that
+ * were put into `model/` by hand have no such folder.
+ */
+export async function readModelFiles(modelFolder: string, manifest: Manifest): Promise<ModelFiles> {
+  const read = async (folder: string) => ({ onnx: await readModel(folder, manifest), canary: await readCanary(folder, manifest) });
+  return read(path.join(modelFolder, versionFolder(manifest))).catch(async () => read(modelFolder));
 }
 
 /** Bytes that are read at once: little enough that requests are answered in between. */

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { ModelPool, type PoolEvents, type PoolOptions } from "../engine/model-pool.ts";
 import { canaryOptions, checkCanary } from "./canary.ts";
 import { checkOnnx } from "./check-onnx.ts";
-import { listVersions, type Manifest, readCanary, readModel, specOf, tryReadManifest, versionFolder } from "./manifest.ts";
+import { listVersions, type Manifest, type ModelFiles, readModelFiles, specOf, tryReadManifest } from "./manifest.ts";
 
 /** What the host is doing, for /readyz and the log. */
 export interface HostStatus {
@@ -78,10 +78,9 @@ export class ModelHost {
       const described = JSON.stringify(manifest);
       if (this.#refused === described) return;
       // A hash that differs may be a file on its way: this throws, and the next look tries again.
-      const onnx = await readModel(this.#folder, manifest);
-      const canary = await readCanary(this.#folder, manifest);
+      const files = await readModelFiles(this.#folder, manifest);
       this.#refused = described;
-      const next = await this.#load(manifest, onnx, canary, this.#options.pool.workers);
+      const next = await this.#load(manifest, files, this.#options.pool.workers);
       this.#refused = undefined;
       this.#swap(next);
     } catch (error) {
@@ -95,7 +94,7 @@ export class ModelHost {
   }
 
   /** A pool that has passed all checks: allowed operators, a warm run with the shapes that the manifest implies, the canary. */
-  async #load(manifest: Manifest, onnx: Buffer, canary: Buffer | undefined, workers: number): Promise<ModelPool> {
+  async #load(manifest: Manifest, { onnx, canary }: ModelFiles, workers: number): Promise<ModelPool> {
     const { pool: options, events, log } = this.#options;
     checkOnnx(onnx);
     const pool = await ModelPool.start(manifest, onnx, { ...options, workers }, events, log);
@@ -156,8 +155,7 @@ export class ModelHost {
   }
 
   async #startExtra(manifest: Manifest): Promise<ModelPool> {
-    const folder = path.join(this.#folder, versionFolder(manifest));
-    return this.#load(manifest, await readModel(folder, manifest), await readCanary(folder, manifest), 1);
+    return this.#load(manifest, await readModelFiles(this.#folder, manifest), 1);
   }
 
   async #pools(): Promise<ModelPool[]> {
