@@ -1,8 +1,9 @@
-import { copyFile, link, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { copyFile, link, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { listVersions, type Manifest, manifestSchema, specOf, tryReadManifest, versionFolder, versionsFolder } from "@airloom/inference/model/manifest.ts";
 import { atomicWrite, syncFolder } from "@airloom/dataset-platform/store/atomic-write.ts";
 import { keepNewest } from "@airloom/dataset-platform/store/keep-newest.ts";
+import { makeFolders } from "@airloom/dataset-platform/store/make-folder.ts";
 
 // model/ holds the model that serves; model/versions/ holds the last ones that did, for roll-backs and for clients that name one.
 
@@ -25,7 +26,7 @@ const textOf = (manifest: Manifest) => `${JSON.stringify(manifestSchema.parse(ma
 /** Puts a version that is kept where the service looks. */
 export async function serveVersion(model: string, manifest: Manifest): Promise<void> {
   const folder = path.join(model, versionFolder(manifest));
-  await mkdir(model, { recursive: true });
+  await makeFolders(model);
   const names = (await readdir(folder)).filter((name) => name !== manifestFile && !name.startsWith("."));
   for (const name of names) await replaceBy(path.join(model, name), path.join(folder, name));
   await syncFolder(model);

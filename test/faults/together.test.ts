@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { workTogether } from "./together.ts";
+import { databaseFaults, workTogether } from "./together.ts";
 
 describe("eight processes that take in, claim, pull and commit at once", function () {
   this.timeout(180_000);
@@ -8,4 +8,11 @@ describe("eight processes that take in, claim, pull and commit at once", functio
     assert.deepEqual(wrong, []);
     assert.ok(pictures >= 8 * 4 && batches > 8 && versions > 1, `${pictures} pictures, ${batches} batches, ${versions} versions`);
   });
+
+  for (const fault of databaseFaults)
+    it(`lose nothing and do nothing twice beside a database that fails: ${fault}`, async () => {
+      const { pictures, faults, wrong } = await workTogether({ processes: 3, seconds: 12, fault });
+      assert.deepEqual(wrong, []);
+      assert.ok(pictures > 0 && faults > 0, `${pictures} pictures, ${faults} times`);
+    });
 });

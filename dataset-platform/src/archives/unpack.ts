@@ -1,11 +1,12 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BadArchive, type Unpacking } from "./entries.ts";
 import { unpackTar } from "./tar.ts";
 import { unpackZip } from "./zip.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** Bounds that no archive may break. Only bytes that were unpacked count: what an archive says of itself may be a lie. */
 export interface ArchiveLimits {
@@ -39,7 +40,7 @@ export async function unpackArchive(archive: string, into: string, signal?: Abor
   const mostBytes = Math.min(limits.totalBytes, freeBytes + limits.ratio * size);
   let entries = 0;
   let total = 0;
-  await mkdir(into, { recursive: true });
+  await makeFolders(into);
   const unpacking: Unpacking = {
     isWanted: (name) => !partsOf(name).some((part) => part.startsWith(".") || part === "__MACOSX"),
     begin(name) {

@@ -1,10 +1,11 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { execa, ExecaError } from "execa";
 import { Migrator, sql } from "kysely";
 import { type Db, inTransaction } from "./database.ts";
 import { holdLock } from "./locks.ts";
 import { migrationProvider, newestMigration } from "./migrations/all.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** The database was made by a newer Airloom than this. */
 export class NewerRegistry extends Error {
@@ -59,7 +60,7 @@ async function isCurrent(db: Db): Promise<boolean> {
 
 /** A dump that `pg_restore` reads, whole or not at all. The password goes by the environment, never by the command line. */
 async function dump({ url, dumps, pgDump }: MigrateOptions, from: string): Promise<void> {
-  await mkdir(dumps, { recursive: true, mode: 0o700 });
+  await makeFolders(dumps, 0o700);
   const file = path.join(dumps, `registry-before-${newestMigration}-${new Date().toISOString().replaceAll(":", "-")}.dump`);
   const { hostname, port, username, password, pathname } = new URL(url);
   const env = {

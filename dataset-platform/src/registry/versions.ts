@@ -110,8 +110,16 @@ export async function interruptedVersion(db: Db): Promise<VersionRow | undefined
   return db.selectFrom("versions").selectAll().where("state", "=", "writing").executeTakeFirst();
 }
 
-/** The branch holds the commit: what it changed is committed from now on. */
+/** The branch holds the commit: what it changed is committed from now on. Done again, or by another since, it changes nothing. */
 export async function finishVersion(trx: Transaction<Tables>, id: number, actor: Actor): Promise<void> {
+  const version = await trx
+    .updateTable("versions")
+    .set({ state: "written" })
+    .where("id", "=", id)
+    .where("state", "=", "writing")
+    .returningAll()
+    .executeTakeFirst();
+  if (!version) return;
   await trx
     .updateTable("images")
     .from("version_changes")
@@ -119,7 +127,6 @@ export async function finishVersion(trx: Transaction<Tables>, id: number, actor:
     .whereRef("version_changes.sha256", "=", "images.sha256")
     .where("version_changes.version_id", "=", id)
     .execute();
-  const version = await trx.updateTable("versions").set({ state: "written" }).where("id", "=", id).returningAll().executeTakeFirstOrThrow();
   await recordEvents(trx, actor, [{ kind: "version.committed", subject: version.commit, detail: { message: version.message, images: version.images } }]);
 }
 

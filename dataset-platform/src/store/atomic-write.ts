@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, copyFile, link, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, link, open, rename, rm } from "node:fs/promises";
 import path from "node:path";
+import { makeFolders } from "./make-folder.ts";
 
 /** Writes a file so that a reader, or a crash, meets the old one or the whole new one: temporary name, sync, rename. */
 export async function atomicWrite(file: string, data: string | Uint8Array, mode = 0o644): Promise<void> {
@@ -85,7 +86,7 @@ export async function makeFolder(folder: string): Promise<void> {
 
 /** Makes a folder and those above it; the folders that hold the new names. */
 async function makeUnsynced(folder: string): Promise<string[]> {
-  const first = await mkdir(folder, { recursive: true });
+  const first = await makeFolders(folder);
   if (first === undefined) return [];
   const top = path.dirname(path.resolve(first));
   const parents: string[] = [];

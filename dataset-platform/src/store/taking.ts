@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { lstat, mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { lstat, readdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import type { HeldNames } from "../registry/held-names.ts";
 import { tryLink } from "./atomic-write.ts";
 import { isSourceId, type Place } from "./incoming-files.ts";
 import { type Look, lookOf } from "./settled.ts";
+import { makeFolders } from "./make-folder.ts";
 
 /**
  * How a run makes files its own: it renames them into `.taking/<source>/<uuid>/` of the same folder, where no camera writes
@@ -39,7 +40,7 @@ export async function makeTaking(place: Place, sourceId: string, names: HeldName
   // Another run that ends may remove an empty folder above it meanwhile.
   for (let tries = 1; ; tries++)
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       const { mtimeMs } = lookOf(await lstat(folder));
       return { folder, nowMs: mtimeMs };
     } catch (error) {

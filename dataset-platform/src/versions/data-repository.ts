@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { Db } from "../registry/database.ts";
 import type { Actor } from "../registry/events.ts";
@@ -19,6 +19,7 @@ import { each, fetchObjects, type WantedObject } from "./transfer.ts";
 import { problemsOfVersions, type VerifyOptions } from "./verify-versions.ts";
 import type { DatasetVersion } from "./version-pictures.ts";
 import { type WritePlace, writeVersion } from "./write-version.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** What the repository needs from its surroundings. */
 export interface RepositoryOptions {
@@ -46,8 +47,8 @@ export class DataRepository {
   /** Makes the repository on first use. A storage folder inside another repository gets one of its own all the same. */
   async ensure(): Promise<void> {
     const { root, git, storage } = this.#place;
-    await mkdir(path.join(root, ".dvc/tmp"), { recursive: true });
-    await mkdir(storage.private, { recursive: true });
+    await makeFolders(path.join(root, ".dvc/tmp"));
+    await makeFolders(storage.private);
     if (!(await isThere(path.join(root, ".git")))) await makeRepository(git);
     await writeOnce(path.join(root, ".gitignore"), "/images\n/.airloom\n/.remote\n");
     await writeOnce(path.join(root, ".dvcignore"), ".*.tmp\n");
@@ -61,11 +62,11 @@ export class DataRepository {
    */
   async commit(message: string, registry: Registry, actor: Actor): Promise<string | undefined> {
     const place = this.#place;
-    const commit = await whileCommitting(registry.db, place.news, async (stillHeld) => {
+    const commit = await whileCommitting(registry.db, place.news, async (lock) => {
       await this.ensure();
       await removeHalfWritten(place.root);
       await configureRemote(place, place.remote, place.storage.private, place.news);
-      return writeVersion(place, registry.db, { message, actor, stillHeld });
+      return writeVersion(place, registry.db, { message, actor, lock });
     });
     await this.push(registry).catch((cause: unknown) => {
       if (!(cause instanceof RemoteFailed)) throw cause;

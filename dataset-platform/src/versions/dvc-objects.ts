@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
-import { chmod, copyFile, link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, link, open, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { syncFolder } from "../store/atomic-write.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** A file of a DVC-tracked folder. */
 export interface DvcEntry {
@@ -124,7 +125,7 @@ export class ObjectWriter {
     const target = objectPath(this.cache, oid);
     const folder = path.dirname(target);
     if (!this.#touched.has(folder)) {
-      if (await mkdir(folder, { recursive: true })) this.#parents.add(path.dirname(folder));
+      if (await makeFolders(folder)) this.#parents.add(path.dirname(folder));
       this.#touched.add(folder);
     }
     const temporary = path.join(folder, `.${randomUUID()}.tmp`);

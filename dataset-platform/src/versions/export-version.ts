@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Side, SplitPlan } from "../labels/split.ts";
 import { formatYolo, parseYolo, type YoloObject } from "../labels/yolo-labels.ts";
@@ -11,6 +11,7 @@ import { EmptyVersion, MissingObjects, UnknownClass } from "./errors.ts";
 import { type DataHeader, type ExportedImage, LineWriter, partFile, readDataHeader, readPart, sides } from "./export-files.ts";
 import { each } from "./transfer.ts";
 import { batchesOf, type DatasetVersion, type Picture, picturesIn } from "./version-pictures.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 export { type DataFile, type ExportedImage, readDataFile } from "./export-files.ts";
 
@@ -102,7 +103,7 @@ class Layout {
     const { split, test = 0 } = this.#options;
     const sideOf = await this.#plan(split, test);
     const used = sides.filter((side) => side !== "test" || test > 0);
-    for (const side of used) for (const kind of ["images", "labels"]) await mkdir(path.join(this.#folder, kind, folders[side]), { recursive: true });
+    for (const side of used) for (const kind of ["images", "labels"]) await makeFolders(path.join(this.#folder, kind, folders[side]));
     const writers = new Map(used.map((side) => [side, new LineWriter(partFile(this.#folder, side))]));
     for await (const pictures of this.#pictures()) {
       const placed = pictures.map((picture) => ({ picture, side: sideOf(picture.groupId) }));

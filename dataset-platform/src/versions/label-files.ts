@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { boxesOf, labelOf } from "../registry/annotations.ts";
 import type { Db } from "../registry/database.ts";
 import { labelPath } from "../store/layout.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** A picture whose label file is wanted. */
 export interface LabelSource {
@@ -50,7 +51,7 @@ export async function isLabelWritten(images: string, { sha256, labelMd5 }: Label
 export async function writeLabel(images: string, sha256: string, text: string): Promise<void> {
   const file = path.join(images, labelPath(sha256));
   const temporary = path.join(path.dirname(file), `.${randomUUID()}.tmp`);
-  await mkdir(path.dirname(file), { recursive: true });
+  await makeFolders(path.dirname(file));
   try {
     await writeFile(temporary, text, { flag: "wx" });
     await rename(temporary, file);

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Db } from "../registry/database.ts";
 import { isKnownRemote, markPushed, objectsOfVersion, unpushedVersions } from "../registry/versions.ts";
@@ -9,6 +8,7 @@ import { changedFolders, pointerFile } from "./pointers.ts";
 import type { Remote } from "./remote.ts";
 import type { News } from "./repository-lock.ts";
 import { chunkSize, named, pushObjects, type TransferPlace, type WantedObject } from "./transfer.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 export interface PushPlace extends TransferPlace {
   readonly git: Git;
@@ -56,7 +56,7 @@ async function findIsNew(db: Db, remote: Remote): Promise<boolean> {
     throw new RemoteFailed(
       `the remote ${remote.folder} is not there, and versions were pushed to it: is its volume mounted? The commit is made, and the next one pushes both. To begin anew in an empty folder, make it: mkdir -p '${remote.folder}'`,
     );
-  await mkdir(remote.folder, { recursive: true }).catch((cause: unknown) => {
+  await makeFolders(remote.folder).catch((cause: unknown) => {
     throw new RemoteFailed(`the remote ${remote.folder} cannot be made: ${(cause as Error).message}`, { cause });
   });
   return !isKnown || !(await isThere(path.join(remote.folder, "files/md5")));

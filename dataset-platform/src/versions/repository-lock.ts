@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { sql } from "kysely";
 import type { Db } from "../registry/database.ts";
-import { locks, withLock } from "../registry/locks.ts";
+import { type HeldLock, locks, withLock } from "../registry/locks.ts";
 
 /** Where news of a long step go: a task's log, or a terminal. */
 export interface News {
@@ -14,12 +14,12 @@ export interface News {
 const patienceMs = 5000;
 
 /** Does `work` while no other program commits to the repository, on any machine; waits as long as another does. */
-export async function whileCommitting<T>(db: Db, news: News, work: (stillHeld: () => Promise<void>) => Promise<T>): Promise<T> {
+export async function whileCommitting<T>(db: Db, news: News, work: (held: HeldLock) => Promise<T>): Promise<T> {
   const timer = setTimeout(() => void holderOfCommitLock(db).then((who) => news.info(`waiting until ${who} has ended its commit`)), patienceMs);
   try {
-    return await withLock(db, "commit", async (stillHeld) => {
+    return await withLock(db, "commit", async (held) => {
       clearTimeout(timer);
-      return work(stillHeld);
+      return work(held);
     });
   } finally {
     clearTimeout(timer);

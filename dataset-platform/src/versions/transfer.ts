@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import pLimit from "p-limit";
 import { NotTheObject, objectPath, ObjectWriter, sizeOf } from "./dvc-objects.ts";
 import { type DvcPlace, type ObjectOnDisk, runInDvc } from "./dvc-python.ts";
 import { firstTen, RemoteFailed } from "./errors.ts";
 import { hide, needsOf, type Remote } from "./remote.ts";
+import { makeFolders } from "../store/make-folder.ts";
 
 /** An object, and its size where that is known. */
 export interface WantedObject {
@@ -85,7 +86,7 @@ async function fetchChunk(place: TransferPlace, remote: Remote, wanted: readonly
   const fileOf = (oid: string) => (remote.kind === "folder" ? objectPath(remote.folder, oid) : path.join(folder, oid));
   try {
     if (remote.kind === "dvc") {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       const objects = wanted.map(({ oid }): ObjectOnDisk => [oid, fileOf(oid), 0]);
       await asRemote(remote, "fetch", () => runInDvc(place, { do: "fetch", objects }));
     }

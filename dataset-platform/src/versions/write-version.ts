@@ -3,6 +3,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { again, type Db, inTransaction } from "../registry/database.ts";
 import type { Actor } from "../registry/events.ts";
+import type { HeldLock } from "../registry/locks.ts";
 import { beginVersion, dropVersion, finishVersion, interruptedVersion, newestVersion } from "../registry/versions.ts";
 import { refuseUnknownPictures } from "./branch-pictures.ts";
 import { type Draft, type DraftPlace, draftVersion } from "./draft.ts";
@@ -31,8 +32,8 @@ export interface WritePlace extends DraftPlace, TransferPlace {
 export interface VersionRequest {
   readonly message: string;
   readonly actor: Actor;
-  /** Throws where the lock under which this runs was lost. */
-  readonly stillHeld: () => Promise<void>;
+  /** The commit lock, under which this runs. */
+  readonly lock: HeldLock;
 }
 
 /**
@@ -86,16 +87,16 @@ async function settle({ git, news }: WritePlace, db: Db, actor: Actor): Promise<
   await inTransaction(db, async (trx) => (stands ? finishVersion(trx, left.id, actor) : dropVersion(trx, left.id)));
 }
 
-async function commitDraft(place: WritePlace, db: Db, { message, actor, stillHeld }: VersionRequest, branch: string, draft: Draft) {
+async function commitDraft(place: WritePlace, db: Db, { message, actor, lock }: VersionRequest, branch: string, draft: Draft) {
   const { git, news } = place;
   let id: number | undefined;
   const beforeMove = async ({ commit, parent }: MadeCommit) => {
     const former = id;
-    id = await inTransaction(db, async (trx) => {
+    // Where the lock is lost meanwhile, this does not come true: whoever has the lock now would meet a second version.
+    id = await lock.transaction(async (trx) => {
       if (former !== undefined) await dropVersion(trx, former);
       return beginVersion(trx, { commit, parent, message, changes: draft.changes }, actor);
     });
-    await stillHeld();
   };
   const files = new Map([
     [pointerFile, draft.pointers],

@@ -1,7 +1,7 @@
 // DVC's remote: which it is, what is pushed to it, and what is said where it fails.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { execa } from "execa";
 import { storageLayout } from "@airloom/dataset-platform/store/layout.ts";
@@ -139,6 +139,7 @@ describe("DVC's remote", function () {
     const entries = (await readdir(path.join(folder, "files/md5"), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
     const file = path.join(entries[0]!.parentPath, entries[0]!.name);
     const { size } = await stat(file);
+    await chmod(file, 0o644);
     await truncate(file, 1);
     await place.repository.commit("x", place.registry, run);
     await place.open({ remoteUrl: folder }).commit("x", place.registry, run);

@@ -1,10 +1,12 @@
 // One of several that take pictures in, claim, pull and commit at once, again and again for FAULTS_SECONDS. With 0 it puts
-// nothing there, and goes on until no picture waits.
+// nothing there, and goes on until no picture waits. FAULTS_WHO is its name, and the life of that name: "p3.0", and where that
+// has failed "p3.1".
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import sharp from "sharp";
 import { claimBatch, imagesOfBatch, setLabelingTask } from "@airloom/dataset-platform/registry/batches.ts";
 import { ensureClasses } from "@airloom/dataset-platform/registry/classes.ts";
+import type { RunKey } from "@airloom/dataset-platform/registry/events.ts";
 import { ingest } from "@airloom/dataset-platform/store/ingest.ts";
 import { startPictureWorkers } from "@airloom/dataset-platform/store/picture-workers.ts";
 import { DataRepository } from "@airloom/dataset-platform/versions/data-repository.ts";
@@ -18,6 +20,13 @@ const longAgo = new Date("2026-01-01T00:00:00Z");
 const quiet = { info: () => undefined, warn: () => undefined };
 const log = { ...quiet, debug: quiet.info, error: quiet.info };
 const batchSize = 3;
+
+/** Whether a run is over: the process is the last, or the run is of an earlier life of this one. */
+const isOver = async ({ runId }: RunKey) => {
+  const [name, life] = who.split(".");
+  const [other, itsLife] = runId.split("-", 1)[0]!.split(".");
+  return who === "last" || (other === name && itsLife !== life);
+};
 
 /** A picture that is nobody else's, put there as a careful writer does: under its name once it is whole. */
 async function putPicture(incoming: string, round: number, n: number): Promise<void> {
@@ -37,7 +46,7 @@ async function putPicture(incoming: string, round: number, n: number): Promise<v
 
 async function label({ registry, storage }: StepPlace, round: number): Promise<boolean> {
   const run = { ...stepRun("select_batch"), runId: `${who}-${round}` };
-  const claimed = await claimBatch(registry.db, { run, sourceId: "cam", size: batchSize, runAfter: longAgo.toISOString(), isOver: async () => false });
+  const claimed = await claimBatch(registry.db, { run, sourceId: "cam", size: batchSize, runAfter: longAgo.toISOString(), isOver });
   if (!claimed) return false;
   const { id } = claimed.batch;
   const cvat = finishedCvat((await imagesOfBatch(registry.db, id)).map(({ sha256, extension }) => `${sha256}.${extension}`));

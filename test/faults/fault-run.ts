@@ -1,4 +1,4 @@
-// Runs a program under the shim kill-at.c, which ends it and all that it has started just before one of its calls.
+// Runs a program under the shim fault-at.c, which disturbs it and all that it has started from one of its calls on.
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -8,8 +8,8 @@ import { execa } from "execa";
 /** Compiles the shim into a folder; undefined where the machine has no C compiler, or is none that knows LD_PRELOAD. */
 export async function tryCompileShim(folder: string): Promise<string | undefined> {
   if (process.platform !== "linux") return undefined;
-  const source = fileURLToPath(new URL("kill-at.c", import.meta.url));
-  const shim = path.join(folder, "kill-at.so");
+  const source = fileURLToPath(new URL("fault-at.c", import.meta.url));
+  const shim = path.join(folder, "fault-at.so");
   for (const compiler of ["cc", "gcc", "clang"]) {
     const made = await execa(compiler, ["-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], { reject: false });
     if (made.exitCode === 0) return shim;
@@ -18,11 +18,16 @@ export async function tryCompileShim(folder: string): Promise<string | undefined
   return undefined;
 }
 
-export interface KillRun {
+/** Killed, a disk that is full or read-only, a clock that is set back by a day. */
+export const faultKinds = ["kill", "full", "read-only", "clock"] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface FaultRun {
   readonly shim: string;
   /** A JavaScript program. */
   readonly program: string;
-  /** The call before which it ends; 0 for never. */
+  readonly fault: FaultKind;
+  /** The call from which on it is disturbed; 0 for never. */
   readonly at: number;
   /** A file of its own for the count. */
   readonly counter: string;
@@ -40,11 +45,11 @@ export interface Ended {
 const mostMs = 90_000;
 
 /** Runs a program in a process group of its own until it ends. */
-export async function runUnderShim({ shim, program, at, counter, env }: KillRun): Promise<Ended> {
+export async function runUnderShim({ shim, program, fault, at, counter, env }: FaultRun): Promise<Ended> {
   writeFileSync(counter, Buffer.alloc(8));
   const child = spawn(process.execPath, [program], {
     // io_uring would do its writing where no shim sees it.
-    env: { ...process.env, ...env, LD_PRELOAD: shim, KILL_COUNTER: counter, KILL_AT: String(at), UV_USE_IO_URING: "0" },
+    env: { ...process.env, ...env, LD_PRELOAD: shim, FAULT: fault, FAULT_COUNTER: counter, FAULT_AT: String(at), UV_USE_IO_URING: "0" },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
     cwd: "/",

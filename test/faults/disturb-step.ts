@@ -1,25 +1,27 @@
-// Ends a step at chosen calls, runs it again, and holds what is there against an undisturbed run.
+// Disturbs a step at chosen calls, runs it again in peace, and holds what is there against a run that nobody disturbed.
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import pLimit from "p-limit";
 import { bundlePrograms } from "./bundle.ts";
-import { type Ended, runUnderShim, tryCompileShim } from "./kill-run.ts";
+import { type Ended, type FaultKind, runUnderShim, tryCompileShim } from "./fault-run.ts";
 import { differences, type Outcome, outcomeOf, problemsOfServing } from "./outcome.ts";
 import { copyPlace, type Place, preparePlaces, removePlace, type StepName, untilUnused } from "./prepared-places.ts";
 
-/** A moment at which a step was ended, and what was wrong after it ran again. */
+/** A moment at which a step was disturbed, and what was wrong after it ran again. */
 export interface Failure {
   readonly step: StepName;
+  readonly fault: FaultKind;
   readonly at: number;
   readonly what: readonly string[];
 }
 
 export interface StepReport {
   readonly step: StepName;
+  readonly fault: FaultKind;
   /** Calls that an undisturbed run makes. */
   readonly calls: number;
-  readonly kills: number;
+  readonly times: number;
   /** Runs that had ended before their moment came. */
   readonly late: number;
   readonly failures: readonly Failure[];
@@ -27,25 +29,34 @@ export interface StepReport {
   readonly leftovers: ReadonlyMap<string, number>;
 }
 
-export interface KillOptions {
-  readonly kills: number;
+export interface DisturbOptions {
+  readonly fault: FaultKind;
+  readonly times: number;
   readonly seed: number;
-  /** Kills at the same time. */
+  /** Runs at the same time. */
   readonly lanes: number;
-  readonly onKill?: (done: number, failed: number) => void;
+  readonly onRun?: (done: number, failed: number) => void;
 }
 
-export interface Killing {
-  killStep(step: StepName, options: KillOptions): Promise<StepReport>;
-  /** One kill: what is wrong afterwards. */
-  killAt(step: StepName, at: number): Promise<readonly string[]>;
+export interface Disturber {
+  disturb(step: StepName, options: DisturbOptions): Promise<StepReport>;
+  /** Once, at one call: what is wrong afterwards. */
+  disturbAt(step: StepName, fault: FaultKind, at: number): Promise<readonly string[]>;
   close(): Promise<void>;
 }
+
+/** What a program must say that meets a fault which it cannot get past; Git names the file that it could not write, and not always why. */
+const signs: Readonly<Record<FaultKind, RegExp | undefined>> = {
+  kill: undefined,
+  full: /ENOSPC|No space left on device|GitError/,
+  "read-only": /EROFS|Read-only file system|GitError/,
+  clock: undefined,
+};
 
 const programOf = (step: StepName) => (step === "first-commit" ? "commit" : step);
 
 /** Prepares all steps in a temporary folder; undefined where the shim cannot be made. */
-export async function tryPrepareKilling(): Promise<Killing | undefined> {
+export async function tryPrepareDisturber(): Promise<Disturber | undefined> {
   const folder = await mkdtemp(path.join(tmpdir(), "faults-"));
   const shim = await tryCompileShim(folder);
   if (!shim) {
@@ -54,16 +65,22 @@ export async function tryPrepareKilling(): Promise<Killing | undefined> {
   }
   await bundlePrograms(folder);
   let runs = 0;
-  const run = async (program: string, place: Place, at: number, env: Record<string, string> = {}): Promise<Ended> =>
+  interface Disturbed {
+    readonly fault: FaultKind;
+    readonly at: number;
+  }
+  const peace: Disturbed = { fault: "kill", at: 0 };
+  const run = async (program: string, place: Place, { fault, at }: Disturbed, env: Record<string, string> = {}): Promise<Ended> =>
     runUnderShim({
       shim,
+      fault,
       program: path.join(folder, `${program}.mjs`),
       at,
       counter: path.join(folder, `${++runs}.count`),
       env: { FAULTS_DATABASE_URL: place.url, FAULTS_FOLDER: place.folder, ...env },
     });
   const runWhole = async (program: string, place: Place, env?: Record<string, string>): Promise<Ended> => {
-    const ended = await run(program, place, 0, env);
+    const ended = await run(program, place, peace, env);
     if (ended.code !== 0) throw new Error(`${program} ended with ${ended.code ?? ended.signal}:\n${ended.said}`);
     await untilUnused(place);
     return ended;
@@ -91,24 +108,24 @@ export async function tryPrepareKilling(): Promise<Killing | undefined> {
     good.set(step, found);
     return found;
   };
-  const killOnce = async (step: StepName, at: number) => {
+  const disturbOnce = async (step: StepName, { fault, at }: Disturbed) => {
     const { outcome } = await undisturbed(step);
     return inCopy(step, async (place) => {
-      const killed = await run(programOf(step), place, at);
-      const isKilled = killed.signal === "SIGKILL" && killed.calls >= at;
-      if (!isKilled && killed.code !== 0)
-        return { isKilled, what: [`the first run ended with ${killed.code ?? killed.signal}: ${killed.said}`], leftovers: [] };
+      const first = await run(programOf(step), place, { fault, at });
+      const isOnTime = first.calls >= at;
+      if (!isOrdered(fault, first)) return { isOnTime, what: [`the first run ended with ${first.code ?? first.signal}: ${first.said}`], leftovers: [] };
       await untilUnused(place);
       const meanwhile = await problemsOfServing(place.folder);
-      const second = await run(programOf(step), place, 0);
-      if (second.code !== 0) return { isKilled, what: [`the second run ended with ${second.code ?? second.signal}: ${second.said}`], leftovers: [] };
+      const second = await run(programOf(step), place, peace);
+      if (second.code !== 0) return { isOnTime, what: [`the second run ended with ${second.code ?? second.signal}: ${second.said}`], leftovers: [] };
       await untilUnused(place);
       const after = await outcomeOf(place.url, place.folder);
-      return { isKilled, what: [...meanwhile, ...differences(outcome, after)], leftovers: after.leftovers.filter((name) => !outcome.leftovers.includes(name)) };
+      const leftovers = after.leftovers.filter((name) => !outcome.leftovers.includes(name));
+      return { isOnTime, what: [...meanwhile, ...differences(outcome, after)], leftovers };
     });
   };
   return {
-    async killStep(step, { kills, seed, lanes, onKill }) {
+    async disturb(step, { fault, times, seed, lanes, onRun }) {
       const { calls } = await undisturbed(step);
       const failures: Failure[] = [];
       const leftovers = new Map<string, number>();
@@ -116,19 +133,19 @@ export async function tryPrepareKilling(): Promise<Killing | undefined> {
       let late = 0;
       const limit = pLimit(lanes);
       await Promise.all(
-        momentsOf(calls, kills, seed).map((at) =>
+        momentsOf(calls, times, seed).map((at) =>
           limit(async () => {
-            const { isKilled, what, leftovers: left } = await killOnce(step, at);
-            if (!isKilled) late++;
-            if (what.length > 0) failures.push({ step, at, what });
+            const { isOnTime, what, leftovers: left } = await disturbOnce(step, { fault, at });
+            if (!isOnTime) late++;
+            if (what.length > 0) failures.push({ step, fault, at, what });
             for (const name of left) leftovers.set(kindOf(name), (leftovers.get(kindOf(name)) ?? 0) + 1);
-            onKill?.(++done, failures.length);
+            onRun?.(++done, failures.length);
           }),
         ),
       );
-      return { step, calls, kills: done, late, failures, leftovers };
+      return { step, fault, calls, times: done, late, failures, leftovers };
     },
-    killAt: async (step, at) => (await killOnce(step, at)).what,
+    disturbAt: async (step, fault, at) => (await disturbOnce(step, { fault, at })).what,
     async close() {
       for (const place of places.values()) await removePlace(place);
       await rm(folder, { recursive: true, force: true });
@@ -136,11 +153,17 @@ export async function tryPrepareKilling(): Promise<Killing | undefined> {
   };
 }
 
-/** Moments from the first call to the last, one in each of as many equal parts as there are kills. Where that is more than there are calls, each call has its turn as often. */
-export function momentsOf(calls: number, kills: number, seed: number): number[] {
+/** Whether a program that was disturbed ended as it may: killed, by itself with the reason, or as if nothing had been. */
+function isOrdered(fault: FaultKind, { code, signal, said }: Ended): boolean {
+  if (code === 0) return true;
+  return fault === "kill" ? signal === "SIGKILL" : (signs[fault]?.test(said) ?? false);
+}
+
+/** Moments from the first call to the last, one in each of as many equal parts as are asked for. Where that is more than there are calls, each call has its turn as often. */
+export function momentsOf(calls: number, times: number, seed: number): number[] {
   let state = seed >>> 0;
   const random = () => (state = (state * 1664525 + 1013904223) >>> 0) / 2 ** 32;
-  return Array.from({ length: kills }, (_, i) => 1 + Math.min(calls - 1, Math.floor(((i + random()) / kills) * calls)));
+  return Array.from({ length: times }, (_, i) => 1 + Math.min(calls - 1, Math.floor(((i + random()) / times) * calls)));
 }
 
 /** A file's name without what is random in it. */
