@@ -1,4 +1,3 @@
-import path from "node:path";
 import type { Logger } from "pino";
 import { ModelPool, type PoolEvents, type PoolOptions } from "../engine/model-pool.ts";
 import { canaryOptions, checkCanary } from "./canary.ts";
