@@ -15,6 +15,10 @@ export interface TrainingConf {
   model_name: string;
   /** Share of the images that training gets; the others validate. @default 0.8 @minimum 0.05 @maximum 0.95 */
   split: number;
+  /** Share of the images that neither training nor validation sees, and the model is measured on in the end; 0 for none. @default 0 @minimum 0 @maximum 0.5 */
+  test_share: number;
+  /** Labels to train with; all of the version where none is named. @default [] */
+  classes: string[];
   /** Side of the training pictures in pixels, a multiple of 32. @default 640 @minimum 32 @maximum 2048 @multipleOf 32 @asType integer */
   imgsz: number;
   /** Pictures a step; 0 chooses by the memory that is free. @default 8 @minimum 0 @maximum 256 @asType integer */
@@ -47,7 +51,7 @@ export interface TrainingConf {
 
 /** Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service. */
 export default dag<TrainingConf>("training_pipeline", { schedule: null, retries: 2, maxActiveRuns: 1, tags: ["airloom", "model"] }, ({ conf }) => {
-  const dataset = exportDataset({ version: conf.version, split: conf.split });
+  const dataset = exportDataset({ version: conf.version, split: conf.split, test: conf.test_share, classes: conf.classes });
   const trained = trainModel({
     dataset,
     modelName: conf.model_name,

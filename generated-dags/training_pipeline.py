@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeTask, Param, conf, result, timedelta
 
 BUNDLE = "training_pipeline.mjs"
 
-with DAG(  # dags-ts/training.dag.ts:49
+with DAG(  # dags-ts/training.dag.ts:53
     dag_id="training_pipeline",
     description="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
     doc_md="Trains YOLOv8 on a dataset version, registers the model in MLflow and hands it to the inference service.",
@@ -18,6 +18,8 @@ with DAG(  # dags-ts/training.dag.ts:49
         "epochs": Param(10, type="integer", minimum=1, maximum=10000, description="Training epochs."),
         "model_name": Param("YOLOv8_Demo", type="string", pattern="^[\\w. -]{1,100}$", description="Name for MLflow's model registry."),
         "split": Param(0.8, type="number", minimum=0.05, maximum=0.95, description="Share of the images that training gets; the others validate."),
+        "test_share": Param(0, type="number", minimum=0, maximum=0.5, description="Share of the images that neither training nor validation sees, and the model is measured on in the end; 0 for none."),
+        "classes": Param([], type="array", items={"type": "string"}, description="Labels to train with; all of the version where none is named."),
         "imgsz": Param(640, type="integer", minimum=32, maximum=2048, multipleOf=32, description="Side of the training pictures in pixels, a multiple of 32."),
         "batch": Param(8, type="integer", minimum=0, maximum=256, description="Pictures a step; 0 chooses by the memory that is free."),
         "seed": Param(0, type="integer", minimum=0, description="Seed of everything random: the same one gives the same model."),
@@ -34,7 +36,7 @@ with DAG(  # dags-ts/training.dag.ts:49
         "force_publish": Param(False, type="boolean", description="Publishes the model even if it is worse than the one that is published now."),
     },
 ):
-    export_dataset = NodeTask(  # dags-ts/training.dag.ts:50
+    export_dataset = NodeTask(  # dags-ts/training.dag.ts:54
         task_id="export_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -42,10 +44,12 @@ with DAG(  # dags-ts/training.dag.ts:49
         inputs={
             "version": conf("version"),
             "split": conf("split"),
+            "test": conf("test_share"),
+            "classes": conf("classes"),
         },
     )
 
-    train_model = NodeTask(  # dags-ts/training.dag.ts:51
+    train_model = NodeTask(  # dags-ts/training.dag.ts:55
         task_id="train_model",
         bundle=BUNDLE,
         retries=1,
@@ -70,7 +74,7 @@ with DAG(  # dags-ts/training.dag.ts:49
         },
     )
 
-    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:68
+    evaluate_model = NodeTask(  # dags-ts/training.dag.ts:72
         task_id="evaluate_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=21600),
@@ -84,7 +88,7 @@ with DAG(  # dags-ts/training.dag.ts:49
         },
     )
 
-    register_model = NodeTask(  # dags-ts/training.dag.ts:69
+    register_model = NodeTask(  # dags-ts/training.dag.ts:73
         task_id="register_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -97,7 +101,7 @@ with DAG(  # dags-ts/training.dag.ts:49
         },
     )
 
-    publish_model = NodeTask(  # dags-ts/training.dag.ts:70
+    publish_model = NodeTask(  # dags-ts/training.dag.ts:74
         task_id="publish_model",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=1800),

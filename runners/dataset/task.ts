@@ -14,10 +14,10 @@ export interface Dataset {
 export interface ExportRequest {
   readonly version: string;
   readonly split: number;
-  /** The share of a test part; none where it is left out. */
-  readonly test?: number;
+  /** The share of a test part; 0 for none. */
+  readonly test: number;
   /** The labels to train with; all where none are named. */
-  readonly classes?: readonly string[];
+  readonly classes: readonly string[];
 }
 
 /** Lays out the wanted dataset version for training, and leaves the storage's work tree as it is. */
@@ -31,7 +31,7 @@ export const exportDataset = task("export_dataset", { timeout: "1h" }, async (in
     const repository = new DataRepository({ storage, dvc, remoteUrl: dvcRemoteUrl, news: log });
     try {
       const version = await repository.findVersion(input.version, { registry });
-      const options = { split: input.split, test: input.test ?? 0, labels: input.classes ?? [] };
+      const options = { split: input.split, test: input.test, labels: input.classes };
       const { folder, commit, labels, counts, askedOn } = await exportVersion(repository, version, {
         ...options,
         registry,

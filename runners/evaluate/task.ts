@@ -47,6 +47,10 @@ export const evaluateModel = task(
     for (const { cls, objects, ap50, ap } of metrics.classes)
       log.info(`${data.labels[cls]}: ${objects} objects, AP50 ${ap50.toFixed(3)}, AP50-95 ${ap.toFixed(3)}`);
     log.info(`ONNX on ${pictures.length} validation images: mAP50 ${metrics.map50.toFixed(3)}, mAP50-95 ${metrics.map.toFixed(3)}`);
+    // Told, and no reason for anything: a test part that decided would be one more part for validation.
+    const unseen = exportedPictures(input.dataset.folder, data.test);
+    const tested = unseen.length > 0 ? await measureOnnx({ onnx, labels: data.labels, side: input.imgsz }, unseen, data.labels) : undefined;
+    if (tested) log.info(`ONNX on ${unseen.length} test images: mAP50 ${tested.map50.toFixed(3)}, mAP50-95 ${tested.map.toFixed(3)}`);
 
     const champion = await publishedModel(model).catch((error: unknown) => {
       log.warn(`the published model cannot be compared with: ${(error as Error).message}`);
@@ -70,6 +74,7 @@ export const evaluateModel = task(
     const entries = {
       "onnx/mAP50B": metrics.map50,
       "onnx/mAP50-95B": metrics.map,
+      ...(tested && { "test/mAP50B": tested.map50, "test/mAP50-95B": tested.map }),
       ...(small && { "int8/mAP50-95B": small.map }),
       ...(theirs && { "champion/mAP50B": theirs.map50, "champion/mAP50-95B": theirs.map }),
     };

@@ -309,7 +309,7 @@ describe("the whole loop", () => {
 
   it("goes on with a training that was stopped, and registers a worse model without publishing it", async () => {
     const manifest = await readFile(path.join(settings.model, "manifest.json"), "utf8");
-    const conf = { version: "HEAD", epochs: 2, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 128, batch: 4, lr0: 1e-6 };
+    const conf = { version: "HEAD", epochs: 2, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 128, batch: 4, lr0: 1e-6, test_share: 0.1, classes: [...shapeLabels] };
     const { dag_run_id: run } = await airflow.trigger("training_pipeline", conf);
     const folder = path.join(
       settings.storage,
@@ -327,6 +327,7 @@ describe("the whole loop", () => {
     assert.equal(end.state, "success", JSON.stringify(tasks.map((task) => [task.task_id, task.state])));
     assert.match(await logOf("training_pipeline", run, "train_model"), /asked to stop; its state is saved/);
     assert.match((await airflow.taskLog("training_pipeline", run, "train_model", 2)).join("\n"), /going on from epoch 2/);
+    assert.match(await logOf("training_pipeline", run, "evaluate_model"), /ONNX on \d+ test images: mAP50 /);
     assert.equal(tasks.find((task) => task.task_id === "publish_model")!.state, "skipped");
     assert.match(await logOf("training_pipeline", run, "publish_model"), /registered but not published: mAP50-95 0\.\d+ against the champion's 0\.\d+: worse/);
     const { version } = (await airflow.xcom("training_pipeline", run, "register_model")) as { version: string };
