@@ -25,7 +25,9 @@ export async function bundlePrograms(folder: string): Promise<void> {
     platform: "node",
     format: "esm",
     target: "node20",
-    packages: "external",
+    // All in one file, which loads in a third of the time: only sharp is none of JavaScript's.
+    external: ["sharp", "pg-native"],
+    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
     alias: {
       "@airloom/dataset-platform": path.join(root, "dataset-platform/src"),
       "@airloom/inference": path.join(root, "inference/src"),
