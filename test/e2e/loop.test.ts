@@ -309,7 +309,17 @@ describe("the whole loop", () => {
 
   it("goes on with a training that was stopped, and registers a worse model without publishing it", async () => {
     const manifest = await readFile(path.join(settings.model, "manifest.json"), "utf8");
-    const conf = { version: "HEAD", epochs: 2, model_name: "YOLOv8_Demo", split: 0.8, imgsz: 128, batch: 4, lr0: 1e-6, test_share: 0.1, classes: [...shapeLabels] };
+    const conf = {
+      version: "HEAD",
+      epochs: 2,
+      model_name: "YOLOv8_Demo",
+      split: 0.8,
+      imgsz: 128,
+      batch: 4,
+      lr0: 1e-6,
+      test_share: 0.1,
+      classes: [...shapeLabels],
+    };
     const { dag_run_id: run } = await airflow.trigger("training_pipeline", conf);
     const folder = path.join(
       settings.storage,

@@ -27,7 +27,7 @@ export async function bundlePrograms(folder: string): Promise<void> {
     target: "node20",
     // All in one file, which loads in a third of the time: only sharp is none of JavaScript's.
     external: ["sharp", "pg-native"],
-    banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+    banner: { js: 'import { createRequire as requireOfBundle } from "node:module"; const require = requireOfBundle(import.meta.url);' },
     alias: {
       "@airloom/dataset-platform": path.join(root, "dataset-platform/src"),
       "@airloom/inference": path.join(root, "inference/src"),

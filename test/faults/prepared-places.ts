@@ -30,7 +30,9 @@ export interface Place {
 export async function copyPlace(from: Place, folder: string): Promise<Place> {
   const first = await testServer();
   const database = `faults_${randomBytes(8).toString("hex")}`;
-  await withConnection(first, (client) => client.query(`create database ${escapeIdentifier(database)} template ${escapeIdentifier(from.database)}`));
+  await withConnection(first, (client) =>
+    client.query(`create database ${escapeIdentifier(database)} template ${escapeIdentifier(from.database)} strategy file_copy`),
+  );
   await execa("cp", ["-a", from.folder, folder]);
   return { database, url: databaseUrl(parseDatabaseUrl(first), database), folder };
 }
