@@ -21,7 +21,7 @@ import { drawBoxesInBrowser } from "./labeler-page.ts";
 import { lookAtTriggerForm } from "./trigger-form.ts";
 
 const pictures = 130;
-const epochs = 30;
+const epochs = 24;
 
 const portNames = ["POSTGRES_PORT", "AIRFLOW_PORT", "MLFLOW_PORT", "INFERENCE_PORT", "LABELER_PORT"];
 
@@ -339,7 +339,10 @@ describe("the whole loop", () => {
     assert.match((await airflow.taskLog("training_pipeline", run, "train_model", 2)).join("\n"), /going on from epoch 2/);
     assert.match(await logOf("training_pipeline", run, "evaluate_model"), /ONNX on \d+ test images: mAP50 /);
     assert.equal(tasks.find((task) => task.task_id === "publish_model")!.state, "skipped");
-    assert.match(await logOf("training_pipeline", run, "publish_model"), /registered but not published: mAP50-95 0\.\d+ against the champion's 0\.\d+: worse/);
+    assert.match(
+      await logOf("training_pipeline", run, "publish_model"),
+      /registered but not published: it does not know car, truck, which the champion does; mAP50-95 0\.\d+ against the champion's 0\.\d+: worse/,
+    );
     const { version } = (await airflow.xcom("training_pipeline", run, "register_model")) as { version: string };
     assert.equal(version, "2");
     assert.equal(await readFile(path.join(settings.model, "manifest.json"), "utf8"), manifest);

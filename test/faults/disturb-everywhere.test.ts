@@ -4,7 +4,7 @@ import { type Disturber, tryPrepareDisturber } from "./disturb-step.ts";
 import { type FaultKind, faultKinds } from "./fault-run.ts";
 import { stepNames } from "./prepared-places.ts";
 
-const times: Readonly<Record<FaultKind, number>> = { kill: 4, full: 1, "read-only": 1, clock: 1 };
+const times: Readonly<Record<FaultKind, number>> = { kill: 3, full: 1, "read-only": 1, clock: 1 };
 
 describe("a step that is disturbed and runs again", function () {
   this.timeout(180_000);

@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DescribedProvider } from "./emit-operators.ts";
@@ -25,9 +27,19 @@ export async function describeProvider(python: string, provider: string, prefixe
   return JSON.parse(stdout.trim().split("\n").at(-1)!) as DescribedProvider;
 }
 
-function run(command: string, args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+/** Airflow makes its folder when it is imported, in the person's home where no other is named: a question must leave nothing there. */
+async function run(command: string, args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const home = await mkdtemp(path.join(tmpdir(), "airloom-operators-"));
+  try {
+    return await runWith({ AIRFLOW_HOME: home, ...process.env }, command, args);
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+function runWith(env: NodeJS.ProcessEnv, command: string, args: readonly string[]): ReturnType<typeof run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, [...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, [...args], { stdio: ["ignore", "pipe", "pipe"], env });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
