@@ -14,6 +14,8 @@ export interface LabelingConf {
   cvat_project: string;
   /** Labels to use. @default ["car", "truck"] @minItems 1 */
   labels: string[];
+  /** Waits until each job of the CVAT task has been accepted in a review, not only finished. @default false */
+  review: boolean;
 }
 
 /** Ingests new images, has people label them in CVAT, and commits the new dataset version. */
@@ -21,7 +23,7 @@ export default dag<LabelingConf>("labeling_pipeline", { schedule: null, retries:
   const ingested = ingestImages({ sourceId: conf.source_id });
   const batch = selectBatch({ sourceId: conf.source_id, batchSize: conf.batch_size }, { after: ingested });
   const task = createTask({ batchId: batch.id, project: conf.cvat_project, labels: conf.labels });
-  const labelled = waitForAnnotations({ taskId: task.id, batchId: batch.id });
+  const labelled = waitForAnnotations({ taskId: task.id, batchId: batch.id, review: conf.review });
   const pulled = pullAnnotations({ taskId: labelled.taskId, batchId: batch.id });
   commitDataset({ message: template`Auto-commit: labeling batch ${batch.id} (${pulled.images} images, ${pulled.boxes} boxes)` });
 });

@@ -22,6 +22,8 @@ elif cvat:
     connection.update(login=env.get("CVAT_USER"), password=env.get("CVAT_PASSWORD"))
 else:
     connection.update(login=env.get("LABELER_USER") or "admin", password=env["LABELER_PASSWORD"])
+if cvat and env.get("CVAT_ORGANIZATION"):
+    connection["extra"] = {"organization": env["CVAT_ORGANIZATION"]}
 env["AIRFLOW_CONN_CVAT_DEFAULT"] = json.dumps(connection)
 # Where the tasks find the registry.
 env["AIRFLOW_CONN_AIRLOOM_REGISTRY"] = json.dumps(

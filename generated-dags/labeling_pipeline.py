@@ -4,7 +4,7 @@ from airloom_runtime import DAG, NodeSensor, NodeTask, Param, conf, result, text
 
 BUNDLE = "labeling_pipeline.mjs"
 
-with DAG(  # dags-ts/labeling.dag.ts:20
+with DAG(  # dags-ts/labeling.dag.ts:22
     dag_id="labeling_pipeline",
     description="Ingests new images, has people label them in CVAT, and commits the new dataset version.",
     doc_md="Ingests new images, has people label them in CVAT, and commits the new dataset version.",
@@ -17,9 +17,10 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         "batch_size": Param(10, type="integer", minimum=1, maximum=1000, description="Number of images to label."),
         "cvat_project": Param("MyProject", type="string", minLength=1, maxLength=256, description="Project name in CVAT."),
         "labels": Param(["car", "truck"], type="array", items={"type": "string"}, minItems=1, description="Labels to use."),
+        "review": Param(False, type="boolean", description="Waits until each job of the CVAT task has been accepted in a review, not only finished."),
     },
 ):
-    ingest_images = NodeTask(  # dags-ts/labeling.dag.ts:21
+    ingest_images = NodeTask(  # dags-ts/labeling.dag.ts:23
         task_id="ingest_images",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=86400),
@@ -29,7 +30,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         },
     )
 
-    select_batch = NodeTask(  # dags-ts/labeling.dag.ts:22
+    select_batch = NodeTask(  # dags-ts/labeling.dag.ts:24
         task_id="select_batch",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=600),
@@ -40,7 +41,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         },
     )
 
-    create_cvat_task = NodeTask(  # dags-ts/labeling.dag.ts:23
+    create_cvat_task = NodeTask(  # dags-ts/labeling.dag.ts:25
         task_id="create_cvat_task",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=7200),
@@ -52,19 +53,20 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         },
     )
 
-    wait_for_annotations = NodeSensor(  # dags-ts/labeling.dag.ts:24
+    wait_for_annotations = NodeSensor(  # dags-ts/labeling.dag.ts:26
         task_id="wait_for_annotations",
         bundle=BUNDLE,
         poke_interval=10,
         timeout=2592000,
-        doc_md="Waits until every job of the task is finished.",
+        doc_md="Waits until every job of the task is finished, and accepted where a review is asked for.",
         inputs={
             "taskId": result("create_cvat_task", "id"),
             "batchId": result("select_batch", "id"),
+            "review": conf("review"),
         },
     )
 
-    pull_annotations = NodeTask(  # dags-ts/labeling.dag.ts:25
+    pull_annotations = NodeTask(  # dags-ts/labeling.dag.ts:27
         task_id="pull_annotations",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=3600),
@@ -75,7 +77,7 @@ with DAG(  # dags-ts/labeling.dag.ts:20
         },
     )
 
-    commit_dataset = NodeTask(  # dags-ts/labeling.dag.ts:26
+    commit_dataset = NodeTask(  # dags-ts/labeling.dag.ts:28
         task_id="commit_dataset",
         bundle=BUNDLE,
         execution_timeout=timedelta(seconds=7200),

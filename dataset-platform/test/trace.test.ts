@@ -5,7 +5,7 @@ import { ensureClasses } from "@airloom/dataset-platform/registry/classes.ts";
 import { recordModel } from "@airloom/dataset-platform/registry/models.ts";
 import { beginVersion, finishVersion, uncommittedChanges } from "@airloom/dataset-platform/registry/versions.ts";
 import { forget } from "@airloom/dataset-platform/trace/forget.ts";
-import { NothingToTrace, picturesOfVersion, trace } from "@airloom/dataset-platform/trace/trace.ts";
+import { NothingToTrace, tracePictures, trace } from "@airloom/dataset-platform/trace/trace.ts";
 import { addImages, openTestRegistry, runKey, type TestRegistry } from "./registry/open-registry.ts";
 
 const me = { person: "tester" };
@@ -70,7 +70,7 @@ describe("trace", () => {
       { annotator: "anna", cvatTaskId: 7, cvatJobId: 70, pictures: 3 },
       { annotator: "anna", cvatTaskId: 8, cvatJobId: 80, pictures: 2 },
     ]);
-    const pictures = await picturesOfVersion(test.registry.db, dataset!.version.id);
+    const pictures = await tracePictures(test.registry.db, dataset!.version.id);
     assert.deepEqual(
       pictures.map(({ sha256 }) => sha256),
       [...first, ...second].toSorted(),

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { picturesOfVersion, trace, type Traced, type TracedModel, type TracedVersion } from "@airloom/dataset-platform/trace/trace.ts";
+import { tracePictures, trace, type Traced, type TracedModel, type TracedVersion } from "@airloom/dataset-platform/trace/trace.ts";
 import { count, print } from "./data-print.ts";
 import { useRegistry } from "./data-registry.ts";
 
@@ -42,7 +42,7 @@ function linesOf(traced: Traced): string[] {
 async function pictureLines(traced: Traced): Promise<string[]> {
   const versions = traced.kind === "version" ? [traced.version] : traced.kind === "model" ? traced.models.flatMap(({ dataset }) => dataset?.version ?? []) : [];
   return useRegistry(async ({ registry }) => {
-    const pictures = await Promise.all(versions.map(({ id }) => picturesOfVersion(registry.db, id)));
+    const pictures = await Promise.all(versions.map(({ id }) => tracePictures(registry.db, id)));
     return pictures
       .flat()
       .map(

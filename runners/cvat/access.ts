@@ -3,7 +3,7 @@ import type { CvatClient } from "@airloom/dataset-platform/cvat/client.ts";
 
 /**
  * Runs `work` with a client for the CVAT that Airflow's connection `cvat_default` names; a login makes it Basic, none a personal
- * token. What no retry can mend ends the task at once.
+ * token, and `organization` in its extra an organisation of CVAT. What no retry can mend ends the task at once.
  */
 export async function withCvat<T>(
   { getConnection, signal }: Pick<TaskContext, "getConnection" | "signal">,
@@ -21,8 +21,9 @@ export async function withCvat<T>(
   ]);
   const url = connection.host.replace(/\/+$/, "");
   const auth = connection.login ? { user: connection.login, password: connection.password } : { token: connection.password };
+  const { organization } = connection.extra ?? {};
   try {
-    return await work(new Client({ url, auth }, signal));
+    return await work(new Client({ url, auth, organization: typeof organization === "string" ? organization : undefined }, signal));
   } catch (error) {
     const hopeless = (error instanceof CvatError && !error.mayPass) || error instanceof UnusableLabels || error instanceof OtherPictures;
     throw hopeless ? new TerminalError(error.message, { cause: error }) : error;

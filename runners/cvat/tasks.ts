@@ -35,11 +35,12 @@ async function checkLabels(labels: readonly string[]): Promise<void> {
     }
 }
 
-/** Waits until every job of the task is finished. */
+/** Waits until every job of the task is finished, and accepted where a review is asked for. */
 export const waitForAnnotations = sensor(
   "wait_for_annotations",
   { pokeInterval: "10s", timeout: "30d" },
-  async (input: { taskId: number; batchId: string }, context) => {
+  async (input: { taskId: number; batchId: string; review: boolean }, context) => {
+    const { openJobs } = await import("./open-jobs.ts");
     const { batchOfRun } = await import("@airloom/dataset-platform/registry/batches.ts");
     const { ConnectionLost } = await import("@airloom/dataset-platform/registry/database.ts");
     const { CvatError } = await import("@airloom/dataset-platform/cvat/client.ts");
@@ -52,9 +53,9 @@ export const waitForAnnotations = sensor(
           const jobs = await cvat.jobs(input.taskId);
           // Of a task that is gone CVAT answers with no jobs.
           if (jobs.length === 0 && !(await cvat.tryTask(input.taskId))) throw await releaseLostTask(registry, input.batchId, input.taskId, run);
-          const open = jobs.filter((job) => !(job.state === "completed" && job.stage === "acceptance"));
-          if (jobs.length > 0 && open.length === 0) return { taskId: input.taskId };
-          return notYet(`${open.length} of ${jobs.length} jobs are open: finish them at ${cvat.taskUrl(input.taskId)}`);
+          const { all, open, lacking } = openJobs(jobs, input.review);
+          if (all > 0 && open === 0) return { taskId: input.taskId };
+          return notYet(`${open} of ${all} jobs are open, at ${cvat.taskUrl(input.taskId)}${lacking === "" ? "" : `: ${lacking}`}`);
         }),
       );
     } catch (error) {

@@ -104,7 +104,7 @@ export function labelingRun(place: LabelingPlace, options: Partial<ContextOption
       (await selectBatch.handler({ sourceId, batchSize }, log("select_batch", more))) as { id: string; images: number },
     create: async (batchId: string, labels: readonly string[] = ["car"], project = "P") =>
       (await createTask.handler({ batchId, project, labels }, log("create_cvat_task"))) as LabelingTask,
-    wait: (batchId: string, taskId: number) => waitForAnnotations.handler({ batchId, taskId }, log("wait_for_annotations")),
+    wait: (batchId: string, taskId: number, review = false) => waitForAnnotations.handler({ batchId, taskId, review }, log("wait_for_annotations")),
     pull: async (batchId: string, taskId: number) => (await pullAnnotations.handler({ batchId, taskId }, log("pull_annotations"))) as Pulled,
   };
 }

@@ -40,7 +40,7 @@ export function annotator({ cvatUrl, env, ports }: StackSettings): CvatClient {
       auth: { user: env["LABELER_USER"] || "admin", password: env["LABELER_PASSWORD"] ?? "" },
     });
   const auth = env["CVAT_TOKEN"] ? { token: env["CVAT_TOKEN"] } : { user: env["CVAT_USER"] ?? "", password: env["CVAT_PASSWORD"] ?? "" };
-  return new CvatClient({ url: cvatUrl, auth });
+  return new CvatClient({ url: cvatUrl, auth, organization: env["CVAT_ORGANIZATION"] });
 }
 
 /** The CVAT task that a labeling run has made. */

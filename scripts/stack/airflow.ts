@@ -23,11 +23,9 @@ function cvatConnection({ cvatUrl, ports, env }: StackSettings): string {
       password: env["LABELER_PASSWORD"],
     });
   const token = env["CVAT_TOKEN"];
-  return JSON.stringify(
-    token
-      ? { conn_type: "http", host: cvatUrl, password: token }
-      : { conn_type: "http", host: cvatUrl, login: env["CVAT_USER"], password: env["CVAT_PASSWORD"] },
-  );
+  const logIn = token ? { password: token } : { login: env["CVAT_USER"], password: env["CVAT_PASSWORD"] };
+  const extra = env["CVAT_ORGANIZATION"] ? { extra: { organization: env["CVAT_ORGANIZATION"] } } : {};
+  return JSON.stringify({ conn_type: "http", host: cvatUrl, ...logIn, ...extra });
 }
 
 /** Where the tasks find the registry, as an Airflow connection. */

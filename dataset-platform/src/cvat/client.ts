@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 
 /** Where a CVAT is and who we are to it. */
@@ -6,6 +7,8 @@ export interface CvatAccess {
   readonly url: string;
   /** User and password, or a personal access token. */
   readonly auth: { readonly user: string; readonly password: string } | { readonly token: string };
+  /** The organisation, by its short name, in which projects are looked for and made; none is the user's own sandbox. */
+  readonly organization?: string | undefined;
 }
 
 /** CVAT refused or could not be reached. `status` is 0 where there was no answer. */
@@ -60,10 +63,28 @@ const annotationsSchema = z.object({
       rotation: z.number().default(0),
       /** manual, auto (a program's), or semi-auto (a program's, changed by a person). */
       source: z.string().default("manual"),
+      /** Of a skeleton: its points, each a shape of its own; those "outside" are not there. */
+      elements: z.array(z.object({ points: z.array(z.number()).readonly().default([]), outside: z.boolean().default(false) })).default([]),
     }),
   ),
   tracks: z.array(
-    z.object({ frame: z.number(), label_id: z.number(), shapes: z.array(z.object({ frame: z.number(), outside: z.boolean().default(false) })).default([]) }),
+    z.object({
+      frame: z.number(),
+      label_id: z.number(),
+      source: z.string().default("manual"),
+      /** At key frames; CVAT draws what lies between. */
+      shapes: z
+        .array(
+          z.object({
+            frame: z.number(),
+            type: z.string().default(""),
+            points: z.array(z.number()).readonly().default([]),
+            rotation: z.number().default(0),
+            outside: z.boolean().default(false),
+          }),
+        )
+        .default([]),
+    }),
   ),
   tags: z.array(z.object({ frame: z.number(), label_id: z.number() })).default([]),
 });
@@ -82,7 +103,11 @@ export interface NewBox {
   readonly source?: "manual" | "auto" | "semi-auto";
 }
 
-const callTimeoutMs = 60_000;
+/** How long one attempt of a call may take; what carries many bytes gets the time that they need on a slow line besides. */
+const defaultTimeoutMs = 60_000;
+const slowestBytesPerSecond = 64 * 1024;
+/** The longest that CVAT is believed where it says when to come again. */
+const longestWaitMs = 120_000;
 const uploadBytesPerCall = 32 * 1024 * 1024;
 const attempts = 4;
 
@@ -90,10 +115,12 @@ const attempts = 4;
 export class CvatClient {
   readonly #access: CvatAccess;
   readonly #signal: AbortSignal | undefined;
+  readonly #timeoutMs: number;
 
-  constructor(access: CvatAccess, signal?: AbortSignal) {
+  constructor(access: CvatAccess, signal?: AbortSignal, timeoutMs = defaultTimeoutMs) {
     this.#access = access;
     this.#signal = signal;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Where this CVAT is. */
@@ -157,7 +184,8 @@ export class CvatClient {
       const form = new FormData();
       form.set("image_quality", "100");
       for (const [i, { name, file }] of group.entries()) form.set(`client_files[${i}]`, new Blob([await readFile(file)]), name);
-      await this.#call("POST", path, { headers: { "Upload-Multiple": "true" }, body: form });
+      const bytes = group.reduce((sum, file) => sum + file.bytes, 0);
+      await this.#call("POST", path, { headers: { "Upload-Multiple": "true" }, body: form, bytes });
       group = [];
     };
     for (const file of files) {
@@ -247,32 +275,61 @@ export class CvatClient {
     }
   }
 
-  async #call(method: string, path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string | FormData } = {}): Promise<Response> {
-    const { url, auth } = this.#access;
-    const authorization = "token" in auth ? `Bearer ${auth.token}` : `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString("base64")}`;
-    const signals = [AbortSignal.timeout(callTimeoutMs), ...(this.#signal ? [this.#signal] : [])];
+  async #call(method: string, path: string, request: Request = {}): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
-      let failure: CvatError;
-      try {
-        const init = {
-          method,
-          headers: { Authorization: authorization, Accept: "application/vnd.cvat+json, */*", ...headers },
-          signal: AbortSignal.any(signals),
-          ...(body === undefined ? {} : { body }),
-        };
-        const response = await fetch(`${url}${path}`, init);
-        if (response.ok) return response;
-        const text = (await response.text()).slice(0, 500);
-        failure = new CvatError(`CVAT answered ${response.status} to ${method} ${path}: ${readable(text)}`, response.status, { isCvats: isDetail(text) });
-      } catch (cause) {
-        this.#signal?.throwIfAborted();
-        failure = new CvatError(`CVAT at ${url} cannot be reached (${method} ${path}): ${reasonOf(cause)}`, 0, { cause });
-      }
-      // Only reading is repeated here: a second POST could make a second task. The task's own retries find what is there.
-      if (method !== "GET" || !failure.temporary || attempt >= attempts) throw failure;
-      await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt));
+      const outcome = await this.#attempt(method, path, request);
+      if (outcome instanceof Response) return outcome;
+      const { failure, retryAfterMs } = outcome;
+      // Only reading is repeated here: a second POST could make a second task. The task's own retries find what is there. What
+      // was turned away unread, since too many ask, may be asked again whatever it is.
+      const mayRepeat = (method === "GET" && failure.temporary) || failure.status === 429;
+      if (!mayRepeat || attempt >= attempts) throw failure;
+      await sleep(retryAfterMs ?? 500 * 2 ** attempt, undefined, { signal: this.#signal });
     }
   }
+
+  async #attempt(method: string, path: string, { headers = {}, body, bytes = 0 }: Request): Promise<Response | Failure> {
+    const { url, auth, organization } = this.#access;
+    const authorization = "token" in auth ? `Bearer ${auth.token}` : `Basic ${Buffer.from(`${auth.user}:${auth.password}`).toString("base64")}`;
+    const timeout = AbortSignal.timeout(this.#timeoutMs + Math.ceil((bytes / slowestBytesPerSecond) * 1000));
+    const own = { Authorization: authorization, Accept: "application/vnd.cvat+json, */*", ...(organization ? { "X-Organization": organization } : {}) };
+    try {
+      const response = await fetch(`${url}${path}`, {
+        method,
+        headers: { ...own, ...headers },
+        signal: this.#signal ? AbortSignal.any([timeout, this.#signal]) : timeout,
+        ...(body === undefined ? {} : { body }),
+      });
+      if (response.ok) return response;
+      const text = (await response.text()).slice(0, 500);
+      const said = `CVAT answered ${response.status} to ${method} ${path}: ${readable(text)}`;
+      const retryAfterMs = waitOf(response.headers.get("Retry-After"));
+      return { failure: new CvatError(said, response.status, { isCvats: isDetail(text) }), retryAfterMs };
+    } catch (cause) {
+      this.#signal?.throwIfAborted();
+      return { failure: new CvatError(`CVAT at ${url} cannot be reached (${method} ${path}): ${reasonOf(cause)}`, 0, { cause }), retryAfterMs: undefined };
+    }
+  }
+}
+
+interface Request {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | FormData;
+  /** About how many bytes the body has, where they are many. */
+  readonly bytes?: number;
+}
+
+interface Failure {
+  readonly failure: CvatError;
+  /** When CVAT says that it is worth asking again. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/** `Retry-After` in milliseconds from now: seconds, or a date (RFC 9110). */
+function waitOf(header: string | null): number | undefined {
+  if (header === null) return undefined;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), longestWaitMs) : undefined;
 }
 
 function reasonOf(cause: unknown): string {

@@ -2,6 +2,7 @@ import { className } from "../registry/classes.ts";
 import type { BoxOrigin } from "../registry/tables.ts";
 import type { CvatAnnotations, CvatClient, CvatFrame, CvatJob, CvatLabel } from "./client.ts";
 import { hullOf, toShares } from "./hulls.ts";
+import { framesOfTrack } from "./tracks.ts";
 
 /** A box as CVAT has it: its class by name. */
 export interface NamedBox {
@@ -23,7 +24,7 @@ export interface FinishedTask {
 }
 
 /** Types of labels that an object with a box can have. */
-const boxTypes = new Set(["any", "rectangle", "polygon", "ellipse", "mask", "cuboid"]);
+const boxTypes = new Set(["any", "rectangle", "polygon", "ellipse", "mask", "cuboid", "skeleton"]);
 
 /** Whether people can mark an object that a box goes around with a label. */
 export const canBeBoxed = ({ type }: Pick<CvatLabel, "type">): boolean => boxTypes.has(type);
@@ -54,9 +55,13 @@ export function understand({ taskId, frames, annotations, labels, jobs }: TaskPa
   const trouble = new Map<number, Set<string>>();
   const refuse = (frame: number, what: string) => trouble.set(frame, (trouble.get(frame) ?? new Set()).add(what));
   const boxes = new Map<number, NamedBox[]>();
-  for (const shape of annotations.shapes) {
+  const take = (
+    shape: Pick<CvatAnnotations["shapes"][number], "frame" | "label_id" | "type" | "points" | "rotation" | "source"> & {
+      readonly elements?: CvatAnnotations["shapes"][number]["elements"];
+    },
+  ) => {
     const frame = frames[shape.frame];
-    if (!frame) continue;
+    if (!frame) return;
     const label = boxable.get(shape.label_id);
     const said = `a ${shape.type} "${nameOf.get(shape.label_id) ?? `label ${shape.label_id}`}"`;
     const hull = hullOf(shape);
@@ -64,13 +69,16 @@ export function understand({ taskId, frames, annotations, labels, jobs }: TaskPa
     if (!hull || label === undefined) refuse(shape.frame, `${said}, which cannot be made a box`);
     else if (!xywh) refuse(shape.frame, `${said} of less than a pixel within the picture`);
     else boxes.set(shape.frame, [...(boxes.get(shape.frame) ?? []), { label, xywh, how: origins[shape.source] ?? "drawn" }]);
-  }
+  };
+  for (const shape of annotations.shapes) take(shape);
   const annotationJobs = jobs.filter(({ type }) => type === "annotation");
   const jobOf = (frame: number) =>
     annotationJobs.find(({ start_frame, stop_frame }) => frame >= (start_frame ?? 0) && frame <= (stop_frame ?? frames.length - 1)) ?? undefined;
   for (const track of annotations.tracks) {
-    const what = `a track "${nameOf.get(track.label_id) ?? `label ${track.label_id}`}": draw single boxes in its place`;
-    for (const frame of framesOfTrack(track, jobOf(track.frame)?.stop_frame ?? frames.length - 1)) refuse(frame, what);
+    const what = `a track "${nameOf.get(track.label_id) ?? `label ${track.label_id}`}" between two key frames: draw single boxes in its place`;
+    for (const { frame, shape } of framesOfTrack(track, jobOf(track.frame)?.stop_frame ?? frames.length - 1))
+      if (shape) take({ ...shape, frame, label_id: track.label_id });
+      else refuse(frame, what);
   }
   for (const { frame, label_id } of annotations.tags) {
     const label = boxable.get(label_id);
@@ -87,13 +95,4 @@ export function understand({ taskId, frames, annotations, labels, jobs }: TaskPa
     return { ...who, kind: "annotated", boxes: boxes.get(i) ?? [] };
   });
   return { labels: [...new Set(boxable.values())], frames: understood };
-}
-
-/** The frames on which a track's object may be: from each of its key frames to the next one, none after one that is "outside". */
-function framesOfTrack({ frame, shapes }: CvatAnnotations["tracks"][number], last: number): number[] {
-  const keys = shapes.length > 0 ? shapes.toSorted((a, b) => a.frame - b.frame) : [{ frame, outside: false }];
-  return keys.flatMap((key, i) => {
-    const end = keys[i + 1]?.frame ?? last + 1;
-    return key.outside ? [] : Array.from({ length: Math.max(0, end - key.frame) }, (_, n) => key.frame + n);
-  });
 }

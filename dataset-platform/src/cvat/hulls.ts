@@ -4,10 +4,10 @@ import type { CvatAnnotations } from "./client.ts";
 /** Left, top, right, bottom in pixels. */
 type Hull = readonly [x1: number, y1: number, x2: number, y2: number];
 
-type Shape = Pick<CvatAnnotations["shapes"][number], "type" | "points" | "rotation">;
+type Shape = Pick<CvatAnnotations["shapes"][number], "type" | "points" | "rotation"> & Partial<Pick<CvatAnnotations["shapes"][number], "elements">>;
 
-/** The upright box around a shape, in pixels; undefined for one that bounds no object: points, a line, a skeleton. */
-export function hullOf({ type, points, rotation }: Shape): Hull | undefined {
+/** The upright box around a shape, in pixels; undefined for one that bounds no object: points, a line, a skeleton of less than two points. */
+export function hullOf({ type, points, rotation, elements = [] }: Shape): Hull | undefined {
   switch (type) {
     case "rectangle":
       return turned(around(points), rotation, halfOfRectangle);
@@ -24,6 +24,10 @@ export function hullOf({ type, points, rotation }: Shape): Hull | undefined {
       // Run lengths, then the first and last column and row that the mask covers.
       const [left, top, right, bottom] = points.slice(-4);
       return points.length < 5 ? undefined : [left!, top!, right! + 1, bottom! + 1];
+    }
+    case "skeleton": {
+      const joints = elements.filter(({ outside }) => !outside).flatMap((element) => element.points);
+      return joints.length < 4 ? undefined : around(joints);
     }
     default:
       return undefined;

@@ -66,17 +66,24 @@ async function makeAside(target: string, make: (temporary: string) => Promise<vo
 
 /**
  * The one way that bytes take to their names: all are synced, then renamed, then each folder is synced once. Together,
- * since a volume's journal takes the names of many in one step.
+ * since a volume's journal takes many in one step.
  */
 export async function placeAsides(asides: readonly Aside[]): Promise<void> {
+  const written = asides.filter((aside): aside is Aside & { temporary: string } => aside.temporary !== undefined);
   try {
-    for (const { temporary } of asides) if (temporary !== undefined) await syncFile(temporary);
-    for (const { temporary, target } of asides) if (temporary !== undefined) await rename(temporary, target);
+    await allOf(written.map(({ temporary }) => syncFile(temporary)));
+    for (const { temporary, target } of written) await rename(temporary, target);
   } catch (error) {
-    for (const { temporary } of asides) if (temporary !== undefined) await rm(temporary, { force: true });
+    for (const { temporary } of written) await rm(temporary, { force: true });
     throw error;
   }
-  for (const folder of new Set(asides.flatMap(({ folders }) => folders))) await syncFolder(folder);
+  await allOf([...new Set(asides.flatMap(({ folders }) => folders))].map(syncFolder));
+}
+
+/** Waits until all have ended, and throws what the first that failed has thrown. */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((result) => result.status === "rejected");
+  if (failed) throw failed.reason;
 }
 
 /** Makes a folder and those above it, so that they outlive a power cut. */

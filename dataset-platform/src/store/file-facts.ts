@@ -8,10 +8,14 @@ export async function sizeOf(file: string): Promise<number | undefined> {
   return stat(file).then(
     ({ size }) => size,
     (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
+      if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
       throw error;
     },
   );
+}
+
+export async function isThere(file: string): Promise<boolean> {
+  return (await sizeOf(file)) !== undefined;
 }
 
 /** The hash of a file's bytes, in lower-case hex. */

@@ -5,6 +5,7 @@ import type { Actor } from "../registry/events.ts";
 import type { NewImage } from "../registry/images.ts";
 import type { Registry } from "../registry/registry.ts";
 import { isArchive } from "../archives/unpack.ts";
+import { placeAsides } from "./atomic-write.ts";
 import type { Hope } from "./describe-picture.ts";
 import { imagePath, type StorageLayout } from "./layout.ts";
 import type { FinishRequest } from "./picture-file.ts";
@@ -78,7 +79,8 @@ export async function ingestChunk(files: readonly Settled[], context: ChunkConte
   await Promise.all([...fresh.values()].map(async (one) => results.set(one.sha256, await store(one, context))));
 
   const asides = [...results.values()].flatMap((result) => (result.kind === "stored" ? [result.aside] : []));
-  if (asides.length > 0) await workers.run({ kind: "place", asides });
+  // Here, where waiting for the disk keeps no process from decoding.
+  await placeAsides(asides);
 
   const stored = new Map<string, { extension: string; bytes: number }>(known);
   const images: { order: number; image: NewImage }[] = [];

@@ -1,5 +1,4 @@
 // The program of a process that takes, decodes and stores pictures for `ingest`, one job at a time.
-import { placeAsides } from "./atomic-write.ts";
 import { finishFile, takeFile } from "./picture-file.ts";
 import type { Job, JobResults, ToParent, ToWorker } from "./picture-workers.ts";
 
@@ -34,9 +33,6 @@ async function work(job: Job): Promise<JobResults[Job["kind"]]> {
       return job.files.map(takeFile);
     case "store":
       return (await (storing ??= loadStoring())).storePicture(job.file, permission);
-    case "place":
-      await placeAsides(job.asides);
-      return undefined;
     case "finish": {
       const results = [];
       for (const file of job.files) results.push(await finishFile(file));

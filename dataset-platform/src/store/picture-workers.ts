@@ -2,19 +2,16 @@ import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import pLimit from "p-limit";
-import type { Aside } from "./atomic-write.ts";
 import type { FinishRequest, FinishResult, TakeRequest, TakeResult } from "./picture-file.ts";
 import type { StoreRequest, StoreResult } from "./store-picture.ts";
 
 export type Job =
   | { readonly kind: "take"; readonly files: readonly TakeRequest[] }
   | { readonly kind: "store"; readonly file: StoreRequest }
-  | { readonly kind: "place"; readonly asides: readonly Aside[] }
   | { readonly kind: "finish"; readonly files: readonly FinishRequest[] };
 export interface JobResults {
   readonly take: readonly TakeResult[];
   readonly store: StoreResult;
-  readonly place: undefined;
   readonly finish: readonly FinishResult[];
 }
 export type ToWorker = { readonly kind: "job"; readonly job: Job } | { readonly kind: "go" };

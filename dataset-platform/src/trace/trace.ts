@@ -117,7 +117,7 @@ const picturesOf = (versionId: number) => sql`
   ) last where annotation_id is not null`;
 
 /** Every picture of a version, in the order of their SHA-256. */
-export async function picturesOfVersion(db: Db, versionId: number): Promise<TracedPicture[]> {
+export async function tracePictures(db: Db, versionId: number): Promise<TracedPicture[]> {
   const { rows } = await sql<TracedPicture>`
     select images.sha256, images.source_id as source, images.original_name as "originalName", sources.licence,
       revision, annotator, annotations.cvat_url as "cvatUrl", cvat_task_id as "cvatTaskId", cvat_job_id as "cvatJobId"

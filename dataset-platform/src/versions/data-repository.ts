@@ -7,7 +7,8 @@ import type { Registry } from "../registry/registry.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
 import type { StorageLayout } from "../store/layout.ts";
 import type { Problem } from "../verify/problem.ts";
-import { isThere, md5OfFile, objectPath, sizeOf } from "./dvc-objects.ts";
+import { hashOf, isThere, sizeOf } from "../store/file-facts.ts";
+import { objectPath } from "./dvc-objects.ts";
 import { RemoteFailed } from "./errors.ts";
 import { Git } from "./git.ts";
 import { type Mended, mendObjects } from "./mend-objects.ts";
@@ -107,7 +108,7 @@ export class DataRepository {
     const lacking: WantedObject[] = [];
     await each(wanted, async (object) => {
       const file = objectPath(place.cache, object.oid);
-      if ((await sizeOf(file)) === undefined || (await md5OfFile(file)) !== object.oid) lacking.push(object);
+      if ((await sizeOf(file)) === undefined || (await hashOf(file, "md5")) !== object.oid) lacking.push(object);
     });
     return lacking.length === 0 ? [] : fetchObjects(place, place.remote, lacking);
   }

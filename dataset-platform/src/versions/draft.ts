@@ -4,10 +4,11 @@ import { allClasses } from "../registry/classes.ts";
 import type { Db } from "../registry/database.ts";
 import { changedPrefixes, type Labelled, labelledIn, uncommittedChanges, type VersionChange } from "../registry/versions.ts";
 import { atomicWrite } from "../store/atomic-write.ts";
+import { labelTexts, removeLabel, writeLabels } from "../store/label-files.ts";
 import { imagePath, labelPath, type StorageLayout } from "../store/layout.ts";
-import { type DvcEntry, dirObject, NotTheObject, objectPath, ObjectWriter, sizeOf } from "./dvc-objects.ts";
+import { sizeOf } from "../store/file-facts.ts";
+import { type DvcEntry, dirObject, NotTheObject, objectPath, ObjectWriter } from "./dvc-objects.ts";
 import { firstTen, MissingFiles } from "./errors.ts";
-import { isLabelWritten, labelTexts, removeLabel, writeLabel } from "./label-files.ts";
 import { changedFolders, type Folder, folderOf, formatPointers, pointerFile, prefixes, tryParsePointers } from "./pointers.ts";
 import { each } from "./transfer.ts";
 
@@ -139,15 +140,8 @@ async function classesText(trx: Db): Promise<string> {
 async function project({ storage }: DraftPlace, trx: Db, draft: Draft, written: readonly Labelled[], unlike: readonly string[]): Promise<void> {
   if (draft.pointers !== undefined) await atomicWrite(path.join(storage.root, pointerFile), draft.pointers);
   await atomicWrite(storage.classes, draft.classes);
-  const write = async (pictures: readonly Labelled[]) => {
-    const stale: Labelled[] = [];
-    await each(pictures, async (picture) => {
-      if (!(await isLabelWritten(storage.images, picture))) stale.push(picture);
-    });
-    for await (const texts of labelTexts(trx, stale)) await each(texts, async ({ picture, text }) => writeLabel(storage.images, picture.sha256, text));
-  };
-  await write(written);
-  for (const prefix of unlike) await write(await labelledIn(trx, prefix));
+  await writeLabels(trx, storage.images, written);
+  for (const prefix of unlike) await writeLabels(trx, storage.images, await labelledIn(trx, prefix));
   await each(
     draft.changes.filter(({ annotation }) => annotation === null),
     async ({ sha256 }) => removeLabel(storage.images, sha256),

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { constants, createReadStream } from "node:fs";
-import { chmod, copyFile, link, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { chmod, copyFile, open, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { syncFolder } from "../store/atomic-write.ts";
+import { syncFolder, tryLink } from "../store/atomic-write.ts";
+import { hashOf, sizeOf } from "../store/file-facts.ts";
 import { makeFolders } from "../store/make-folder.ts";
 
 /** A file of a DVC-tracked folder. */
@@ -46,27 +47,6 @@ export function dirObject(entries: readonly DvcEntry[]): { oid: string; text: st
   return { oid: `${md5OfText(text)}.dir`, text };
 }
 
-/** The size of a file; undefined where there is none. */
-export async function sizeOf(file: string): Promise<number | undefined> {
-  return stat(file).then(
-    ({ size }) => size,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-      throw error;
-    },
-  );
-}
-
-export async function isThere(file: string): Promise<boolean> {
-  return (await sizeOf(file)) !== undefined;
-}
-
-export async function md5OfFile(file: string): Promise<string> {
-  const hash = createHash("md5");
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
-}
-
 interface AddOptions {
   readonly bytes: number;
   readonly copy?: boolean;
@@ -107,7 +87,7 @@ export class ObjectWriter {
     if (!replace && (await sizeOf(objectPath(this.cache, oid))) === bytes) return;
     await this.#place(oid, async (temporary) => {
       if (copy || !(await tryLink(file, temporary))) await copyAndSync(file, temporary);
-      if ((await md5OfFile(temporary)) !== oid.slice(0, 32) || (await stat(temporary)).size !== bytes)
+      if ((await hashOf(temporary, "md5")) !== oid.slice(0, 32) || (await stat(temporary)).size !== bytes)
         throw new NotTheObject(`${file} does not hold the bytes that its name stands for (MD5 ${oid.slice(0, 32)}, ${bytes} bytes)`);
       // DVC trusts an object that is read-only without reading it, so it becomes so only when it is whole.
       await chmod(temporary, 0o444);
@@ -137,17 +117,6 @@ export class ObjectWriter {
       throw error;
     }
   }
-}
-
-/** Whether a hard link could be made; false where the volume has none, or it would reach across two. */
-export async function tryLink(from: string, to: string): Promise<boolean> {
-  return link(from, to).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (["EXDEV", "EPERM", "EMLINK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(error.code ?? "")) return false;
-      throw error;
-    },
-  );
 }
 
 async function copyAndSync(from: string, to: string): Promise<void> {

@@ -2,9 +2,9 @@ import { rm } from "node:fs/promises";
 import path from "node:path";
 import { boxesOf, labelOf } from "../registry/annotations.ts";
 import type { Db } from "../registry/database.ts";
-import { hashOf } from "../store/file-facts.ts";
+import { hashOf, isThere } from "../store/file-facts.ts";
 import type { StorageLayout } from "../store/layout.ts";
-import { isThere, objectPath, ObjectWriter } from "./dvc-objects.ts";
+import { objectPath, ObjectWriter } from "./dvc-objects.ts";
 import { fetchObjects, pushObjects } from "./transfer.ts";
 import { type ObjectFault, objectFaults, type VerifyOptions, type VerifyPlace } from "./verify-versions.ts";
 

@@ -1,7 +1,8 @@
 import path from "node:path";
 import type { Db } from "../registry/database.ts";
 import { isKnownRemote, markPushed, objectsOfVersion, unpushedVersions } from "../registry/versions.ts";
-import { isThere, tryReadDirObject } from "./dvc-objects.ts";
+import { isThere } from "../store/file-facts.ts";
+import { tryReadDirObject } from "./dvc-objects.ts";
 import { RemoteFailed } from "./errors.ts";
 import type { Git } from "./git.ts";
 import { changedFolders, pointerFile } from "./pointers.ts";

@@ -1,7 +1,8 @@
 import path from "node:path";
 import type { Db } from "../registry/database.ts";
 import { versionOfCommit } from "../registry/versions.ts";
-import { isThere, md5OfFile, objectPath, sizeOf, tryReadDirObject } from "./dvc-objects.ts";
+import { hashOf, isThere, sizeOf } from "../store/file-facts.ts";
+import { objectPath, tryReadDirObject } from "./dvc-objects.ts";
 import { EmptyVersion, MissingObjects, NoSuchVersion } from "./errors.ts";
 import type { Git } from "./git.ts";
 import { pointerFile, tryParsePointers } from "./pointers.ts";
@@ -73,7 +74,7 @@ async function lackingIn(cache: string, batch: Batch, verify: boolean): Promise<
   const told = batch.folders.reduce((total, { bytes }) => total + bytes, 0);
   if (verify || (lacking.size === 0 && sum !== told))
     await each(batch.entries, async ({ md5: oid }) => {
-      if (!lacking.has(oid) && (await md5OfFile(objectPath(cache, oid))) !== oid) lacking.set(oid, { oid });
+      if (!lacking.has(oid) && (await hashOf(objectPath(cache, oid), "md5")) !== oid) lacking.set(oid, { oid });
     });
   return [...lacking.values()];
 }

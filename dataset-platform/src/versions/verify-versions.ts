@@ -1,6 +1,7 @@
 import type { Db } from "../registry/database.ts";
 import type { Problem } from "../verify/problem.ts";
-import { md5OfFile, objectPath, sizeOf } from "./dvc-objects.ts";
+import { hashOf, sizeOf } from "../store/file-facts.ts";
+import { objectPath } from "./dvc-objects.ts";
 import { RemoteFailed } from "./errors.ts";
 import type { Git } from "./git.ts";
 import { pointerFile, tryParsePointers } from "./pointers.ts";
@@ -102,7 +103,7 @@ async function faultsOf(
 async function conditionOf(file: string, { oid, bytes }: VersionObject, deep: boolean): Promise<Condition> {
   const size = await sizeOf(file);
   if (size === undefined) return "missing";
-  return size === bytes && (!deep || (await md5OfFile(file)) === oid.slice(0, 32)) ? "whole" : "damaged";
+  return size === bytes && (!deep || (await hashOf(file, "md5")) === oid.slice(0, 32)) ? "whole" : "damaged";
 }
 
 /** A remote that is no folder is asked for sizes alone. */

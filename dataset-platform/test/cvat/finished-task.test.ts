@@ -20,6 +20,7 @@ const shape = (frameNumber: number, type: string, points: number[], label_id = 1
   points,
   rotation: 0,
   source,
+  elements: [],
 });
 const labels = [label(1, "car"), label(2, "truck ")];
 const read = (annotations: Partial<CvatAnnotations>, count = 3, more: Partial<Parameters<typeof understand>[0]> = {}) =>
@@ -78,13 +79,41 @@ describe("a finished CVAT task", () => {
     assert.deepEqual(kinds(task), ["unusable", "unusable", "annotated"]);
   });
 
-  it("makes no negative of any frame of a track", () => {
-    const key = (n: number, outside = false) => ({ frame: n, outside });
-    const until = read({ tracks: [{ frame: 1, label_id: 1, shapes: [key(1), key(4, true)] }] }, 6);
-    assert.deepEqual(kinds(until), ["annotated", "unusable", "unusable", "unusable", "annotated", "annotated"]);
-    assert.match(whyOf(until, 2)!, /a track "car": draw single boxes in its place/);
-    const open = read({ tracks: [{ frame: 1, label_id: 1, shapes: [key(1)] }] }, 6, { jobs: [job(1, 0, 2), job(2, 3, 5)] });
-    assert.deepEqual(kinds(open), ["annotated", "unusable", "unusable", "annotated", "annotated", "annotated"], "a track ends with its job");
+  describe("tracks", () => {
+    const key = (n: number, points: readonly number[], more: object = {}) => ({ frame: n, type: "rectangle", points, rotation: 0, outside: false, ...more });
+    const track = (...shapes: ReturnType<typeof key>[]) => ({ frame: shapes[0]!.frame, label_id: 1, source: "manual", shapes });
+    const boxesOf = (task: ReturnType<typeof read>) => task.frames.map((each) => (each.kind === "annotated" ? each.boxes.map(({ xywh }) => xywh) : each.kind));
+
+    it("give each of their frames a box: straight between key frames, by hand, and none once the object is outside", () => {
+      // Frames of 100 by 50 pixels. The left edge goes 10, 20, 30, 40; on frame 4 the object is outside.
+      const task = read({ tracks: [track(key(1, [10, 10, 30, 30]), key(4, [40, 10, 60, 30], { outside: true }))] }, 6);
+      assert.deepEqual(boxesOf(task), [[], [[0.2, 0.4, 0.2, 0.4]], [[0.3, 0.4, 0.2, 0.4]], [[0.4, 0.4, 0.2, 0.4]], [], []]);
+      assert.deepEqual(task.frames[2]!.kind === "annotated" && task.frames[2]!.boxes[0]!.label, "car");
+    });
+
+    it("stay as they were last until their job ends", () => {
+      const task = read({ tracks: [track(key(1, [10, 10, 30, 30]))] }, 6, { jobs: [job(1, 0, 2), job(2, 3, 5)] });
+      assert.deepEqual(boxesOf(task), [[], [[0.2, 0.4, 0.2, 0.4]], [[0.2, 0.4, 0.2, 0.4]], [], [], []]);
+    });
+
+    it("turn the shorter way round", () => {
+      // From 350 to 10 degrees: upright half-way, where the longer way would be at 180, the same; a quarter tells: 355 degrees.
+      const square = [40, 15, 60, 35];
+      const task = read({ tracks: [track(key(0, square, { rotation: 350 }), key(4, square, { rotation: 10 }))] }, 5);
+      const [, quarter, half] = boxesOf(task) as unknown as number[][][];
+      const side = 20 * (Math.cos((5 * Math.PI) / 180) + Math.sin((5 * Math.PI) / 180));
+      assert.ok(Math.abs(quarter![0]![2]! - side / 100) < 1e-9);
+      assert.deepEqual(half, [[0.5, 0.5, 0.2, 0.4]]);
+    });
+
+    it("make no negative of a frame that lies between two shapes in a way that only CVAT knows", () => {
+      const triangle = (n: number) => key(n, [10, 10, 30, 10, 20, 30], { type: "polygon" });
+      const task = read({ tracks: [track(triangle(1), triangle(4))] }, 6);
+      assert.deepEqual(kinds(task), ["annotated", "annotated", "unusable", "unusable", "annotated", "annotated"]);
+      assert.match(whyOf(task, 2)!, /a track "car" between two key frames: draw single boxes in its place/);
+      const empty = read({ tracks: [{ frame: 1, label_id: 1, source: "manual", shapes: [] }] }, 3);
+      assert.deepEqual(kinds(empty), ["annotated", "unusable", "unusable"]);
+    });
   });
 
   it("makes no negative of a picture with a tag of a class that has no box there", () => {

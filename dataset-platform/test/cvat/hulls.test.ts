@@ -28,6 +28,13 @@ describe("the hull of a CVAT shape", () => {
     assert.deepEqual(rounded("mask", [0, 3, 10, 20, 12, 20]), [10, 20, 13, 21]);
   });
 
+  it("holds a skeleton's points that are there", () => {
+    const point = (x: number, y: number, outside = false) => ({ points: [x, y], outside });
+    const skeleton = { type: "skeleton", points: [], rotation: 0 };
+    assert.deepEqual(hullOf({ ...skeleton, elements: [point(10, 20), point(40, 5), point(15, 30), point(90, 90, true)] }), [10, 5, 40, 30]);
+    assert.equal(hullOf({ ...skeleton, elements: [point(10, 20), point(40, 5, true)] }), undefined);
+  });
+
   it("is none for what bounds no object", () => {
     for (const type of ["polyline", "points", "skeleton", "something new"]) assert.equal(hullOf(shape(type, [1, 1, 20, 20])), undefined, type);
   });

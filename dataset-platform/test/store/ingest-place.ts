@@ -67,7 +67,7 @@ export async function openIngestPlace(): Promise<IngestPlace> {
       const file = path.join(incoming, name);
       await mkdir(path.dirname(file), { recursive: true });
       // Whole and of its age when it appears: a run that is under way may take it at once.
-      const next = path.join(root, `put-${randomUUID()}`);
+      const next = path.join(path.dirname(file), `.put-${randomUUID()}`);
       await writeFile(next, data);
       await utimes(next, when, when);
       await rename(next, file);

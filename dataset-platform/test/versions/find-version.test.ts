@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { chmod, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { dirObject, md5OfFile, tryReadDirObject } from "@airloom/dataset-platform/versions/dvc-objects.ts";
+import { hashOf } from "@airloom/dataset-platform/store/file-facts.ts";
+import { dirObject, tryReadDirObject } from "@airloom/dataset-platform/versions/dvc-objects.ts";
 import { EmptyVersion, MissingObjects } from "@airloom/dataset-platform/versions/errors.ts";
 import { openTestRepository, type TestRepository } from "./open-repository.ts";
 
@@ -52,7 +53,7 @@ describe("reading a version", function () {
       await damage(file, async (name) => writeFile(name, "truncated"));
       await place.repository.findVersion("HEAD", options);
       assert.equal((await stat(file)).size, 40);
-      assert.equal(await md5OfFile(file), path.basename(path.dirname(file)) + path.basename(file));
+      assert.equal(await hashOf(file, "md5"), path.basename(path.dirname(file)) + path.basename(file));
       assert.equal((await stat(file)).mode & 0o777, 0o444);
     }
     const label = await objectOf(shas[0]!, "txt");
@@ -65,7 +66,7 @@ describe("reading a version", function () {
     const file = await objectOf(shas[0]!);
     await damage(file, async (name) => writeFile(name, "x".repeat(40)));
     await place.repository.findVersion("HEAD", { registry: place.registry, verify: true });
-    assert.equal(await md5OfFile(file), path.basename(path.dirname(file)) + path.basename(file));
+    assert.equal(await hashOf(file, "md5"), path.basename(path.dirname(file)) + path.basename(file));
   });
 
   it("fetches a damaged list of files again", async () => {
