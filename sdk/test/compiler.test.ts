@@ -169,7 +169,7 @@ describe("the compiled DAGs in a real Airflow", () => {
       });
       // The handover guide's JSON is the default of both pipelines.
       const { params } = dags["labeling_pipeline"]!;
-      assert.deepEqual(params, { source_id: "manual_upload", batch_size: 10, cvat_project: "MyProject", labels: ["car", "truck"] });
+      assert.deepEqual(params, { source_id: "manual_upload", batch_size: 10, cvat_project: "MyProject", labels: ["car", "truck"], review: false });
       const { version, epochs, model_name, split } = dags["training_pipeline"]!.params;
       assert.deepEqual({ version, epochs, model_name, split }, { version: "HEAD", epochs: 10, model_name: "YOLOv8_Demo", split: 0.8 });
     } finally {
