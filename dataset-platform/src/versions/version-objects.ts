@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Db } from "../registry/database.ts";
+import type { Labelled } from "../registry/versions.ts";
 import { imagePath, labelPath } from "../store/layout.ts";
 import { dirObject } from "./dvc-objects.ts";
 import type { Folder } from "./pointers.ts";
@@ -14,16 +15,6 @@ export interface VersionObject {
     | { readonly kind: "picture"; readonly sha256: string; readonly file: string }
     | { readonly kind: "label"; readonly sha256: string; readonly annotationId: number }
     | { readonly kind: "list"; readonly text: string };
-}
-
-interface Row {
-  readonly sha256: string;
-  readonly extension: string;
-  readonly md5: string;
-  readonly bytes: number;
-  readonly annotationId: number;
-  readonly labelMd5: string;
-  readonly labelBytes: number;
 }
 
 /** A folder of a version as the registry's rows make it: its `.dir` object, and all others that it names. */
@@ -53,9 +44,9 @@ export async function objectsOfFolder(db: Db, versionId: number, folder: Pick<Fo
   return { list: oid, objects: [...objects, { oid, bytes: Buffer.byteLength(text), name: `the list of files of ${folder.path}`, of: { kind: "list", text } }] };
 }
 
-async function labelledInVersion(db: Db, versionId: number, folder: string): Promise<Row[]> {
+async function labelledInVersion(db: Db, versionId: number, folder: string): Promise<Labelled[]> {
   const prefix = folder.slice("images/".length);
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Labelled>`
     select images.sha256, extension, md5, images.bytes, annotations.id as "annotationId", label_md5 as "labelMd5", label_bytes as "labelBytes"
     from images
     join lateral (
